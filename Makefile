@@ -160,9 +160,7 @@ NEEDS_EMU = $(if $(SPECS),$(filter emu,$(TINYKG_DEVICE))$(shell \
 NEEDS_PTX = $(if $(NVCC),$(if $(SPECS),$(findstring ptx_spec,$(SPECS)),yes))
 test:
 	@$(DEPS) run test plot
-	@$(MAKE) build
-	@$(if $(NEEDS_EMU),$(MAKE) $(JOBS) emu-tests)
-	@$(if $(NEEDS_PTX),$(MAKE) $(JOBS) ptx)
+	@$(MAKE) $(JOBS) objects $(if $(NEEDS_PTX),ptx) $(if $(NEEDS_EMU),emu-tests)
 	@DEVICES=emu $(call RUN_TESTS,$(LIB))
 
 test-cpu:
@@ -179,7 +177,7 @@ test-gpu:
 	@$(DEPS) run test
 	@$(NEEDS_NVCC)
 	@end=$(GPU_TESTS_END); $(MAKE) WERROR= build && $(MAKE) WERROR= $(JOBS) $(HERE_ARCHS) cuda check-device && \
-	  { DEADLINE=$$((end - 50)) HOST=no DEVICES=cuda $(call RUN_TESTS,$(LIB)); tests=$$?; \
+	  { DEADLINE=$$((end - 50)) TEST_JOBS=1 HOST=no DEVICES=cuda $(call RUN_TESTS,$(LIB)); tests=$$?; \
 	    DEADLINE=$$end tests/tools/sanitize.sh && [ $$tests = 0 ]; }
 
 # Figures of the GPU: kernels, steps, memory, PyTorch beside them. DEVICE=emu QUICK=1 tries it out.

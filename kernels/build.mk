@@ -14,9 +14,11 @@ CUDA_ARCHS ?= 75 80 86 89 90 100 120
 HERE_CAP   = $(shell nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | sort -u | tr -d .)
 HERE_ARCHS = $(if $(filter file default,$(origin CUDA_ARCHS)),$(if $(HERE_CAP),CUDA_ARCHS='$(HERE_CAP)'))
 
-KERNELS      := $(sort $(wildcard kernels/cuda/*.cu))
+# Those that compile long come first, so that at the end no processor waits for one.
+LONG         := $(wildcard $(patsubst %,kernels/cuda/%.cu,tiles small elementwise aggregate softmax relation saved))
+KERNELS      := $(LONG) $(filter-out $(LONG),$(sort $(wildcard kernels/cuda/*.cu)))
 KERNEL_HEADS := $(wildcard kernels/cuda/*.h kernels/cuda/*.cuh kernels/shared/*.h engine/base/*.h engine/base/*.def engine/data/*.h)
-EMU_HEADS    := kernels/emu/emu.h kernels/emu/runtime.h
+EMU_HEADS    := kernels/emu/emu.h kernels/emu/context.h kernels/emu/runtime.h
 EMU          := emu runtime
 # Each library has copies of these; it shares nothing with the engine but the table.
 SHARED_C     := op error stamp
@@ -29,9 +31,9 @@ ifneq ($(NVCC),)
   CUDA_LIB   := $(wildcard $(patsubst %/bin/,%/lib64,$(dir $(realpath $(NVCC)))))
 endif
 # -fmad=false: one rounding per operation, as on the CPU, so that codes and noise are the same bits. A
-# kernel that spills registers does not compile, but for CUB's and the interpreter of tiles.
+# kernel that spills registers does not compile, but for CUB's.
 NVCC_FLAGS = -std=c++17 -O3 -fmad=false -Iengine -Ikernels $(if $(WERROR),-Werror all-warnings) \
-  $(if $(filter kernels/cuda/radix_sort.cu kernels/cuda/tiles.cu,$<),,-Xptxas -warn-spills) -Xcompiler -fPIC,-fvisibility=hidden,-Wall,-Wextra \
+  $(if $(filter kernels/cuda/radix_sort.cu,$<),,-Xptxas -warn-spills) -Xcompiler -fPIC,-fvisibility=hidden,-Wall,-Wextra \
   $(foreach a,$(ARCHS),-gencode arch=compute_$(a),code=sm_$(a)) \
   -gencode arch=compute_$(lastword $(ARCHS)),code=compute_$(lastword $(ARCHS))
 CUDA_OBJS  := $(KERNELS:kernels/cuda/%.cu=$(BUILD)/cuda/%.o) $(SHARED_C:%=$(BUILD)/shared/%.o)

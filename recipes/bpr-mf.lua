@@ -10,7 +10,8 @@ local Model = tk.nn.class('BPR-MF', tk.nn.Ranker)
 --- most rows have, and Adam makes much of the smallest gradient.
 function Model:loss(batch)
   local u, i, j = self:batch_embeddings(batch)
-  return tk.loss.interactions(u, i, j, batch.labels) + tk.loss.l2(u, i, j) * self.l2
+  return tk.loss.interactions(u, i, j, batch.labels, batch.weights)
+    + tk.loss.l2(u, i, j) * self.l2
 end
 
 --- The rows by whose product a pair is scored.

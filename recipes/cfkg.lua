@@ -40,6 +40,7 @@ end
 --- A batch of interactions and one of the graph's triples in one mean (cfkg.py:94-117).
 function CFKG:loss(batch)
   local losses, nodes = self:cf_losses(batch), self.nodes
+  if batch.weights then losses = losses * batch.weights end
   if self.kg.edges == 0 then return losses:mean() end
   local kg = self.kg:sample_triples(self.kg_batch_size, 'triples')
   return tk.cat{losses, self:losses(nodes(kg.heads), self.relations(kg.relations), nodes(kg.tails),

@@ -30,7 +30,8 @@ end
 function CKE:loss(batch)
   local u, i = self.users(batch.users), self:item(batch.items)
   local j = batch.negatives and self:item(batch.negatives:reshape(-1))
-  local loss = tk.loss.interactions(u, i, j, batch.labels) + tk.loss.l2(u, i, j) * self.l2
+  local loss = tk.loss.interactions(u, i, j, batch.labels, batch.weights)
+    + tk.loss.l2(u, i, j) * self.l2
   if self.kg.edges == 0 then return loss end
   return loss + self:kg_loss(self.kg:sample_triples(self.kg_batch_size))
 end

@@ -57,9 +57,9 @@ function KGCL:loss(batch)
   local u, i, j = self:batch_embeddings(batch)
   local alike = self:view_contrast(batch, self:node_embeddings(self.views[1]),
                                    self:node_embeddings(self.views[2]), self.o.temperature)
-  local loss = tk.loss.interactions(u, i, j, batch.labels) + alike * self.o.ssl_weight
+  local loss = tk.loss.interactions(u, i, j, batch.labels, batch.weights)
   local l2 = tk.loss.l2(self:batch_embeddings(batch, self.users.weight, self.items.weight))
-  return loss * u:size(1) + l2 * (self.o.l2 / u:size(1))
+  return (loss + alike * self.o.ssl_weight) * u:size(1) + l2 * (self.o.l2 / u:size(1))
 end
 
 --- TransE: v + r is nearer to its tail than to one of other triples; L2 (model.py:218-247). The

@@ -46,8 +46,8 @@ function KGCN:score(users, items) return tk.dot(self:vectors(users, items)) end
 
 --- Cross-entropy of labels; without labels, of known items (1) plus of sampled ones (0) (eq. 8).
 function KGCN:loss(batch)
-  return tk.loss.pointwise(batch, function(users, items, labels)
-    return tk.loss.bce(self:score(users, items), labels)
+  return tk.loss.pointwise(batch, function(users, items, ...)
+    return tk.loss.bce(self:score(users, items), ...)
   end)
 end
 

@@ -49,12 +49,12 @@ end
 --- Cross-entropy of scores and, by ls_weight, of propagated labels, taken as logits as the program
 --- does (eq. 10; model.py:165); without labels, of known items (1) plus of sampled ones (0).
 function KGNNLS:loss(batch)
-  return tk.loss.pointwise(batch, function(users, items, labels)
+  return tk.loss.pointwise(batch, function(users, items, ...)
     local u = self.users(users)
     local ids, weights = self:receptive_field(u, items)
-    local loss = tk.loss.bce(tk.dot(u, self:embed(ids, weights)), labels)
+    local loss = tk.loss.bce(tk.dot(u, self:embed(ids, weights)), ...)
     if self.ls_weight == 0 then return loss end
-    return loss + tk.loss.bce(self:propagate(users, ids, weights), labels) * self.ls_weight
+    return loss + tk.loss.bce(self:propagate(users, ids, weights), ...) * self.ls_weight
   end)
 end
 

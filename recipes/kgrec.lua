@@ -78,7 +78,7 @@ function KGRec:loss(batch)
   local u, i, j = self:batch_embeddings(batch, users, entities)
   local triples = self.kg:dot(entities, entities, self.relations.weight)
   local mae = ((-triples):softplus() * hidden):sum() / hidden:sum():clamp(1)
-  return tk.loss.interactions(u, i, j, batch.labels)
+  return tk.loss.interactions(u, i, j, batch.labels, batch.weights)
     + tk.loss.l2(u, i, j) * (self.o.l2 / u:size(1)) + mae * self.o.mae_weight
     + self:contrast(self:views(self.taken:masked(drawn), better)) * self.o.ssl_weight
 end

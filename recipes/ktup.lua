@@ -43,11 +43,11 @@ local function orthogonal(r, norm) return (tk.dot(r, norm):square() / r:square()
 function KTUP:loss(batch)
   local near = self:distances(batch.users, batch.items)
   local loss = orthogonal(self.preferences, self.preference_norms)
-  if batch.labels then return loss + tk.loss.bce(self.margin - near, batch.labels) end
-  local count = batch.negatives:size(2)
+  local labels, count = batch.labels, batch.negatives and batch.negatives:size(2)
+  if labels then return loss + tk.loss.bce(self.margin - near, labels, batch.weights) end
   for k = 1, count do
     local far = self:distances(batch.users, batch.negatives:narrow(2, k, 1):reshape(-1))
-    loss = loss + tk.loss.bpr(-near, -far) / count
+    loss = loss + tk.loss.bpr(-near, -far, batch.weights) / count
   end
   return loss
 end

@@ -19,7 +19,7 @@ end
 --- BPR of the batch; L2 of its embeddings, not of its final rows (eq. 15; code/model.py:191-204).
 function LightGCN:loss(batch)
   local u, i, j = self:batch_embeddings(batch)
-  return tk.loss.interactions(u, i, j, batch.labels)
+  return tk.loss.interactions(u, i, j, batch.labels, batch.weights)
     + tk.loss.l2(self:batch_embeddings(batch, self.nodes.weight)) * (self.l2 / u:size(1))
 end
 

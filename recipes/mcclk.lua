@@ -85,7 +85,7 @@ function MCCLK:loss(batch)
   local contrast = self:contrast(self.spaces[1], i:narrow(2, d + 1, d), item)
     + self:contrast(self.spaces[2], self.entities(batch.items), item, true)
     + self:contrast(self.spaces[3], self.users(batch.users), u:narrow(2, d + 1, d), true)
-  return tk.loss.bce(tk.dot(u, i), batch.labels) + contrast * self.o.ssl_weight
+  return tk.loss.bce(tk.dot(u, i), batch.labels, batch.weights) + contrast * self.o.ssl_weight
     + tk.loss.l2(u, i) * (self.o.l2 / u:size(1))
 end
 

@@ -40,10 +40,10 @@ end
 
 --- Cross-entropy of labels, or of known items (1) plus sampled ones (0); L2 (model.py:105-110).
 function MKR:loss(batch)
-  return tk.loss.pointwise(batch, function(users, items, labels)
+  return tk.loss.pointwise(batch, function(users, items, ...)
     local u = dense(self.user_layers, self.users(users))
     local v = self:cross(self.items(items), self.entities(items))
-    return tk.loss.bce(tk.dot(u, v), labels) + self:l2_of(u, v, self.user_layers)
+    return tk.loss.bce(tk.dot(u, v), ...) + self:l2_of(u, v, self.user_layers)
   end)
 end
 

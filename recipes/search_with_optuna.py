@@ -2,7 +2,7 @@
 """Searches settings with Optuna: it proposes them, tinykg trains them and says each validation.
 
     pip install optuna
-    python3 search_with_optuna.py kgcn films --trials 30 --jobs 2
+    python3 search_with_optuna.py kgcn cinema --trials 30 --jobs 2
 
 `tinykg run RECIPE --data DIR --search ask` reads lines of JSON, {"trial": .., "settings": {..}}, and
 answers {"trial": .., "epoch": .., "value": ..} after each validation and {"trial": .., "state": ..,

@@ -43,7 +43,7 @@ end
 --- BPR, InfoNCE and L2 of the batch's embeddings, as sums over the batch (SGL.py:272-287).
 function SGL:loss(batch)
   local u, i, j = self:batch_embeddings(batch)
-  local loss = tk.loss.interactions(u, i, j, batch.labels)
+  local loss = tk.loss.interactions(u, i, j, batch.labels, batch.weights)
   if self.ssl_weight > 0 then loss = loss + self:contrast(batch) * self.ssl_weight end
   return loss * u:size(1) + tk.loss.l2(self:batch_embeddings(batch, self.nodes)) * self.l2
 end

@@ -172,8 +172,9 @@ static bool may_wait(const tkg_planner *z, int i) {
   return held < tkg__bytes(n);
 }
 
-/* The position of the first node that reads node i, or of that node's group. Returns i's own
- * position when nothing reads it, or when the reader is an update, which is placed by i. */
+/* The position of the first node that reads node i, or of that node's group. A view runs nothing,
+ * and may stand between the members of a group. Returns i's own position when nothing reads it, or
+ * when the reader is an update, which is placed by i. */
 static int64_t first_read(const tkg_planner *z, int i) {
   const tkg_program *p = z->p;
   int64_t first = INT64_MAX;
@@ -183,6 +184,7 @@ static int64_t first_read(const tkg_planner *z, int i) {
     for (int k = 0; k < n->inputs; k++) reads |= p->storage[n->in[k]] == i;
     if (!reads || !z->needed[r]) continue;
     if (tkg__op_is(n->op, TKG_UPDATE)) return z->key[i];
+    if (p->storage[r] != r) continue;
     int at = p->group_of[r] < 0 ? r : p->groups[p->group_of[r]].first;
     if (z->key[at] < first) first = z->key[at];
   }

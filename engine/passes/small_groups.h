@@ -4,7 +4,12 @@
 
 #include "program.h"
 
-/* Makes groups of small nodes that are in no group yet and follow each other in the order. */
-void tkg__group_small(tkg_program *p);
+/* Whether the op adds in an order of its own in a small group, so that it must run in one alone as
+ * well: results do not depend on what else runs. */
+bool tkg__adds_up_small(const tkg_node *n);
+
+/* Makes groups of small nodes that are in no group yet, and moves them behind nodes that read none
+ * of them. Returns a status. */
+int tkg__group_small(tkg_program *p);
 
 #endif

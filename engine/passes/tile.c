@@ -105,9 +105,25 @@ static int chunks_of(const tkg_tile_rules *rules, int64_t rows) {
   return (int)(chunks < rules->most_parts ? chunks : rules->most_parts);
 }
 
+static bool runs_small(const grouping *z, int i) {
+  const tkg_node *n = &z->tape->nodes[i], *in[TKG_MAX_INPUTS];
+  tkg__inputs_of(z->tape, n, in);
+  return z->rules->small > 0 && z->rules->runs_small(n, in);
+}
+
+/* Whether a small group could have all nodes of the group being made, which ends at `end`: there
+ * they can run together with others that surround them. */
+static bool all_small(const grouping *z, int end) {
+  bool small = z->rules->small > 0;
+  for (int o = z->first; o < end && small; o++)
+    small = z->p->storage[z->p->order[o]] != z->p->order[o] || runs_small(z, z->p->order[o]);
+  return small;
+}
+
 static void close_group(grouping *z, int end) {
   tkg_program *p = z->p;
   bool worth = (z->nodes > 1 || z->adds) && z->rows >= z->rules->least_tiles * z->tile;
+  worth = worth && !all_small(z, end);
   if (worth) {
     p->groups[p->group_count] =
         (tkg_group){.rows = z->rows, .tile = z->tile, .chunks = chunks_of(z->rules, z->rows)};
@@ -204,10 +220,13 @@ static bool joins(const grouping *z, int o, int64_t rows) {
   return joins;
 }
 
-/* The rows of a node that can run in a group, -1 of one that cannot. */
-static int64_t group_rows(const grouping *z, const tkg_node *n) {
+/* The rows of node i if it can run in a group, else -1. What adds up in an order of its own in a
+ * small group does so wherever it runs. */
+static int64_t group_rows(const grouping *z, int i) {
+  const tkg_node *n = &z->tape->nodes[i];
   enum tkg_part part = tkg__part(z->tape, n);
   int64_t rows = part == TKG_PART_NONE ? -1 : rows_of(z->tape, n, part);
+  if (rows < 0 || (tkg__adds_up_small(n) && runs_small(z, i))) return -1;
   return (is_list(z->tape, n) && rows == 1) || rows >= z->rules->least_rows ? rows : -1;
 }
 
@@ -223,7 +242,7 @@ static void add_to_group(grouping *z, int o) {
   int i = z->p->order[o];
   const tkg_node *n = &z->tape->nodes[i];
   if (z->p->storage[i] != i) return; /* a view runs nothing */
-  int64_t rows = group_rows(z, n), tile = tile_for(z->rules, n, tkg__part(z->tape, n));
+  int64_t rows = group_rows(z, i), tile = tile_for(z->rules, n, tkg__part(z->tape, n));
   if (rows < 0 || !joins(z, o, rows)) {
     close_group(z, o);
     z->first = o;
@@ -241,6 +260,19 @@ static void add_to_group(grouping *z, int o) {
 
 /* ---- splitting a group ---- */
 
+/* Marks as early the codes and masks of early values alone: written behind the others they would
+ * read again what has left the cache, and never exist in tiles. */
+static void find_early_codes(grouping *z, int end) {
+  const tkg_program *p = z->p;
+  for (int o = z->first; o < end; o++) {
+    const tkg_node *m = &z->tape->nodes[p->order[o]];
+    bool early = m->dtype == TKG_CODES || m->dtype == TKG_MASK;
+    for (int k = 0; k < m->inputs; k++)
+      early = early && made_here(z, m->in[k]) && z->early[p->storage[m->in[k]]];
+    if (early) z->early[p->order[o]] = true;
+  }
+}
+
 /* Marks as early what node n needs as a whole of the group, and what that is computed from. */
 static void find_early(grouping *z, int end, const tkg_node *n) {
   const tkg_program *p = z->p;
@@ -252,6 +284,7 @@ static void find_early(grouping *z, int end, const tkg_node *n) {
     for (int k = 0; z->early[p->order[o]] && k < m->inputs; k++)
       if (made_here(z, m->in[k])) z->early[p->storage[m->in[k]]] = true;
   }
+  find_early_codes(z, end);
 }
 
 /* Whether a split makes no further value exist as a whole: the other nodes read no early value but
@@ -329,7 +362,7 @@ static void add_node(grouping *z, int o) {
     move_before(z, o);
     return;
   }
-  if (!view && z->nodes > 1 && group_rows(z, n) == z->rows && !joins(z, o, z->rows))
+  if (!view && z->nodes > 1 && group_rows(z, z->p->order[o]) == z->rows && !joins(z, o, z->rows))
     split_group(z, o, n);
   add_to_group(z, o);
 }
@@ -382,10 +415,11 @@ int tkg__tile(tkg_program *p, const bool *needed) {
   for (int o = 0; ok && o < p->order_count; o++) add_node(&z, o);
   if (ok) close_group(&z, p->order_count);
   if (ok) group_rest(&z);
-  if (ok && z.rules->small > 0) tkg__group_small(p);
-  if (ok && !p->checked) find_inside(p, needed);
+  int status = ok ? TKG_OK : tkg__fail(TKG_E_MEMORY, "tile: no memory");
+  if (!status && z.rules->small > 0) status = tkg__group_small(p);
+  if (!status && !p->checked) find_inside(p, needed);
   free(z.made);
   free(z.early);
   free(z.later);
-  return ok ? TKG_OK : tkg__fail(TKG_E_MEMORY, "tile: no memory");
+  return status;
 }

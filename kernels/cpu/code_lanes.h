@@ -13,6 +13,7 @@ enum { CODE_GROUP = 16, CODE_REGISTERS = CODE_GROUP / WIDTH };
 typedef uint32_t words __attribute__((vector_size(4 * WIDTH)));
 typedef int32_t ints __attribute__((vector_size(4 * WIDTH)));
 typedef uint16_t halves __attribute__((vector_size(4 * WIDTH)));
+typedef uint64_t quads __attribute__((vector_size(4 * WIDTH)));
 typedef uint32_t words_loose __attribute__((vector_size(4 * WIDTH), aligned(4), may_alias));
 
 static inline words words_load(const uint32_t *p) { return *(const words_loose *)p; }
@@ -23,8 +24,19 @@ TKG_INLINE words code_lanes(int first) {
   return words_load(lanes + first);
 }
 
-/* The codes of columns first..first+WIDTH-1 of the group at `at`, with bits of other codes above
- * them. */
+/* Lane i is lane index[i] of the table. */
+TKG_INLINE words code_look_up(words table, words index) {
+#ifdef __clang__
+  words found;
+  for (int i = 0; i < WIDTH; i++) found[i] = table[index[i] % WIDTH];
+  return found;
+#else
+  return __builtin_shuffle(table, index);
+#endif
+}
+
+/* The codes of columns first..first+WIDTH-1 of the group at `at`; those of fewer than 8 bits with
+ * bits of other codes above them. */
 TKG_INLINE words code_load(const uint8_t *at, int bits, int first) {
   const words none = {0}, lane = code_lanes(first);
   if (bits == 8) {
@@ -32,11 +44,16 @@ TKG_INLINE words code_load(const uint8_t *at, int bits, int first) {
     for (int k = 0; k < WIDTH; k++) q[k] = at[first + k];
     return words_load(q);
   }
+  if (bits == 4 && WIDTH > 8) {
+    uint64_t w;
+    memcpy(&w, at, sizeof w);
+    const quads both = (quads){0} + w; /* the halves of w in turn */
+    return code_look_up((words)both, lane / 8) >> (lane % 8 * 4);
+  }
   if (bits == 4) {
-    uint32_t w[2];
-    memcpy(w, at, sizeof w);
-    const words left = (words)(lane < 8);
-    return (((none + w[0]) & left) | ((none + w[1]) & ~left)) >> (lane % 8 * 4);
+    uint32_t w;
+    memcpy(&w, at + first / 8 * 4, sizeof w);
+    return (none + w) >> (lane % 8 * 4);
   }
   if (bits == 2) {
     uint32_t w;
@@ -61,17 +78,6 @@ TKG_INLINE code_levels code_levels_of(int bits, uint32_t half) {
   return (code_levels){((code_lanes(0) & ((1U << bits) - 1)) << 17) | half, half};
 }
 
-/* Lane i is lane index[i] of the table. */
-TKG_INLINE words code_look_up(words table, words index) {
-#ifdef __clang__
-  words found;
-  for (int i = 0; i < WIDTH; i++) found[i] = table[index[i] % WIDTH];
-  return found;
-#else
-  return __builtin_shuffle(table, index);
-#endif
-}
-
 /* tkg__codec_affine of columns and a row's word, all times 2^16. (A product of halves: that of
  * words is slow on many CPUs.) */
 TKG_INLINE words code_noise(words columns, uint32_t word) {
@@ -82,8 +88,8 @@ TKG_INLINE words code_noise(words columns, uint32_t word) {
 /* q - u of a register of codes, in units of 2^-17 (shared/codec.h). `noise`: of the element, times
  * 2^16, modulo 2^32. */
 TKG_INLINE wide code_value(words codes, int bits, const code_levels *l, words noise) {
-  const words level = code_has_table(bits) ? code_look_up(l->table, codes)
-                                           : ((codes & ((1U << bits) - 1)) << 17) | l->half;
+  const words code = bits == 8 ? codes : codes & ((1U << bits) - 1);
+  const words level = code_has_table(bits) ? code_look_up(l->table, codes) : code << 17 | l->half;
   return __builtin_convertvector((ints)(level - (noise >> 15)), wide);
 }
 

@@ -14,6 +14,7 @@
 
 #include <string.h>
 
+#include "code_registers.h"
 #include "philox_fill.h"
 #include "row_range.h"
 
@@ -30,6 +31,7 @@ enum { TILE_ROWS = TILE / 8, DRAWN = 4 * TKG__BLOCKS }; /* DRAWN: words in a vec
 typedef struct tile_data {
   _Alignas(64) uint16_t noise[TILE]; /* numbers of elements; of columns alone if it is affine */
   _Alignas(64) uint8_t codes[TILE];
+  _Alignas(64) uint32_t columns[TILE]; /* the numbers of columns, times 2^16 */
   _Alignas(64) uint32_t drawn[TILE_ROWS + 4 + DRAWN];
   _Alignas(64) int32_t low[RANGE_ENDS * TILE_ROWS], high[RANGE_ENDS * TILE_ROWS];
   const uint32_t *words; /* by which a row's numbers differ from those of its noise */
@@ -66,6 +68,7 @@ static void draw_columns(const tkg_codec *codec, const tile *t, tile_data *data)
   if (data->columns_at == t->col) return;
   tkg__philox_fill(codec->seed, tkg__codec_col_block(t->col), t->stride / 8, codec->step,
                    codec->stream, data->noise);
+  for (int64_t c = 0; c < t->stride; c++) data->columns[c] = (uint32_t)data->noise[c] << 16;
   data->columns_at = t->col;
 }
 
@@ -104,9 +107,12 @@ TKG_INLINE uint16_t number_of(uint16_t noise, uint16_t factor, uint16_t add) {
 TKG_INLINE void choose_pairs(int bits, const float *x, int64_t rows, int64_t cols,
                              tile_data *data) {
   float min[TILE_ROWS], max[TILE_ROWS];
-  for (int64_t r = 0; r < rows; r++)
+  const bool at_once = RANGE_ROWS && cols > 0 && cols % RANGE == 0;
+  for (int64_t r = 0; at_once && r < rows; r += RANGE_ROWS)
+    find_ranges(x + r * cols, rows - r, cols, min + r, max + r);
+  for (int64_t r = 0; !at_once && r < rows; r++)
     find_range(x + r * cols, cols, data->low + RANGE_ENDS * r, data->high + RANGE_ENDS * r);
-  for (int64_t r = 0; r < rows; r++) {
+  for (int64_t r = 0; !at_once && r < rows; r++) {
     min[r] = range_least(data->low + RANGE_ENDS * r);
     max[r] = range_most(data->high + RANGE_ENDS * r);
   }
@@ -153,23 +159,15 @@ TKG_INLINE void quantize_register(const float *x, const uint16_t *noise, const r
   memcpy(codes, &out, sizeof out);
 }
 
-/* Compilers turn loops over whole AVX-512 registers of codes into the fewest instructions, and what
- * is left into poor ones. */
-#if defined(__AVX512F__)
-enum { CODES_AT_ONCE = 64 };
-#else
-enum { CODES_AT_ONCE = 1 };
-#endif
-
 TKG_INLINE void quantize(const float *restrict x, int64_t cols, const row_code *of,
                          const uint16_t *restrict noise, uint8_t *restrict codes) {
   const row_code row = *of;
-  const int64_t many = cols / CODES_AT_ONCE * CODES_AT_ONCE;
-  int64_t i = many;
+  const int count = (int)cols; /* at most TILE */
+  int i = 0;
+  for (; WIDTH == 16 && i + WIDTH <= count; i += WIDTH)
+    quantize_register(x + i, noise + i, &row, codes + i);
 #pragma omp simd
-  for (int64_t j = 0; j < many; j++) codes[j] = quantized(x[j], noise[j], &row);
-  for (; i + WIDTH <= cols; i += WIDTH) quantize_register(x + i, noise + i, &row, codes + i);
-  for (; i < cols; i++) codes[i] = quantized(x[i], noise[i], &row);
+  for (int j = i; j < count; j++) codes[j] = quantized(x[j], noise[j], &row);
 }
 
 /* q - u in units of 2^-17; `dither` is a constant where this is inlined. */
@@ -295,6 +293,29 @@ static void unpack_tile(int bits, const tile *t, int64_t row_bytes, const uint8_
 
 /* --- tiles --- */
 
+/* The tile's first rows, many together; returns how many. */
+TKG_INLINE int64_t encode_most(const tkg_codec *codec, const tile *t, const float *x, int64_t cols,
+                               uint8_t *packed, tile_data *data) {
+  uint16_t factor[TILE_ROWS], add[TILE_ROWS];
+  const int64_t most = cols < AT_ONCE ? t->rows / (AT_ONCE / cols) * (AT_ONCE / cols) : t->rows;
+  for (int64_t r = 0; r < most; r++) {
+    const uint32_t word = word_of(data, r);
+    factor[r] = (uint16_t)(word | 1);
+    add[r] = (uint16_t)(word >> 16);
+  }
+  const quantized_rows rows = {data->noise, factor,      add,
+                               data->zero,  data->scale, ((1 << codec->bits) - 1) << 16};
+  switch (codec->bits) {
+#define X(bits)                                                                                    \
+  case bits:                                                                                       \
+    encode_at_once(&rows, bits, most, cols, x, packed);                                            \
+    break;
+    X(8) X(4) X(2) X(1)
+#undef X
+  }
+  return most;
+}
+
 /* `x` and `packed` are those of the tile's first element, data->pairs of its rows. */
 TKG_INLINE void encode_tile(const tkg_codec *codec, const tile *t, const float *x, int64_t cols,
                             uint8_t *packed, tile_data *data) {
@@ -302,8 +323,11 @@ TKG_INLINE void encode_tile(const tkg_codec *codec, const tile *t, const float *
   const int32_t top = ((1 << bits) - 1) << 16;
   const int64_t room = bits == 8 ? t->cols : t->stride; /* of a row's codes */
   draw_noise(codec, t, cols, data);
-  for (int64_t r = 0; r < t->rows; r++) {
-    uint8_t *codes = bits == 8 ? packed + r * cols : data->codes + r * t->stride;
+  const bool many = encoded_at_once(cols) && t->cols == cols && data->noise_stride == 0;
+  const int64_t begin = many ? encode_most(codec, t, x, cols, packed, data) : 0;
+  const tile rest = {t->row + begin, t->rows - begin, t->col, t->cols, t->stride};
+  for (int64_t r = begin; r < t->rows; r++) {
+    uint8_t *codes = bits == 8 ? packed + r * cols : data->codes + (r - begin) * t->stride;
     if (data->zero[r] == data->zero[r]) {
       const row_code row = row_code_of(data, r, top);
       quantize(x + r * cols, t->cols, &row, data->noise + r * data->noise_stride, codes);
@@ -312,7 +336,8 @@ TKG_INLINE void encode_tile(const tkg_codec *codec, const tile *t, const float *
       memset(codes, 0, (size_t)room);
     }
   }
-  pack_tile(bits, t, tkg__codec_row_bytes(bits, cols), data->codes, packed);
+  const int64_t row_bytes = tkg__codec_row_bytes(bits, cols);
+  pack_tile(bits, &rest, row_bytes, data->codes, packed + begin * row_bytes);
 }
 
 TKG_INLINE void decode_tile(const tkg_codec *codec, const tile *t, const uint8_t *packed,
@@ -356,6 +381,31 @@ TKG_INLINE void encode_rows(int64_t cols, const tkg_codec *codec, const float *x
     memset(packed + end, 0, (size_t)(pair_offset - end));
 }
 
+/* Whole rows whose noise is the same but for a word per row, from data->pairs on. */
+TKG_INLINE void decode_whole(const tkg_codec *codec, const tile *t, const uint8_t *packed,
+                             int64_t cols, float *x, tile_data *data) {
+  uint32_t zero[TILE_ROWS], unit[TILE_ROWS], factor[TILE_ROWS], add[TILE_ROWS];
+  const uint32_t half = tkg__codec_dithers(codec->rounding) ? 65535 : 0;
+  if (half) draw_affine(codec, t, data);
+  for (int64_t r = 0; r < t->rows; r++) {
+    const tkg__codec_pair pair = tkg__codec_pair_of(data->pairs[r]);
+    const uint32_t word = word_of(data, r);
+    zero[r] = v_bits(pair.zero);
+    unit[r] = v_bits(pair.step * 0x1p-17f);
+    factor[r] = (word | 1) << 16;
+    add[r] = word & 0xFFFF0000U;
+  }
+  const code_rows rows = {data->columns, zero, unit, factor, add, half};
+  switch (codec->bits) {
+#define X(bits)                                                                                    \
+  case bits:                                                                                       \
+    decode_registers(&rows, bits, t->rows, cols, packed, x);                                       \
+    break;
+    X(8) X(4) X(2) X(1)
+#undef X
+  }
+}
+
 TKG_INLINE void decode_rows(int64_t cols, const tkg_codec *codec, const uint8_t *packed,
                             int64_t rows_total, int64_t row_begin, int64_t row_end, float *x) {
   const int64_t row_bytes = tkg__codec_row_bytes(codec->bits, cols);
@@ -363,10 +413,20 @@ TKG_INLINE void decode_rows(int64_t cols, const tkg_codec *codec, const uint8_t 
   const int64_t step = rows_per_tile(cols);
   tile_data data;
   begin_noise(codec, &data);
-  memset(data.codes, 0, sizeof data.codes);
+  const bool whole = in_registers(cols) && cols > 0 && cols <= TILE &&
+                     codec->rounding != TKG_ROUND_DITHER_INDEPENDENT;
+  if (whole)
+    memset(data.columns, 0, (size_t)cols * sizeof *data.columns);
+  else
+    memset(data.codes, 0, sizeof data.codes);
   for (int64_t row = row_begin; row < row_end; row += step) {
     int64_t rows = smaller(step, row_end - row);
     memcpy(data.pairs, pairs + 4 * row, (size_t)rows * 4);
+    if (whole) {
+      const tile t = piece(row, rows, 0, cols);
+      decode_whole(codec, &t, packed + row * row_bytes, cols, x + (row - row_begin) * cols, &data);
+      continue;
+    }
     for (int64_t col = 0; col < cols; col += TILE) {
       tile t = piece(row, rows, col, cols);
       decode_tile(codec, &t, packed + row * row_bytes + col / 8 * codec->bits, cols,

@@ -3,6 +3,7 @@
 #ifndef TKG_CPU_CODEC_H
 #define TKG_CPU_CODEC_H
 
+#include "code_lanes.h"
 #include "cpu/dispatch/codec.h"
 #include "isa.h"
 #include "kernel.h"
@@ -21,15 +22,19 @@ static inline tkg_codec codec_of(const tkg_call *c, const tkg_node *node) {
 /* Elements first..first+count-1 of a matrix, just decoded: zero where their bit of `signs` is. A
  * row that is NaN stays so. */
 static inline void restore_zeros(float *x, const uint8_t *signs, int64_t first, int64_t count) {
-  static const uint32_t bit[8] = {1, 2, 4, 8, 16, 32, 64, 128};
   int64_t i = 0;
-  for (; first % 8 == 0 && i + 8 <= count; i += 8) {
-    const uint32_t byte = signs[(first + i) / 8];
-#pragma omp simd
-    for (int j = 0; j < 8; j++) x[i + j] = byte & bit[j] || x[i + j] != x[i + j] ? x[i + j] : 0.0F;
+  for (; first % 8 == 0 && i + CODE_GROUP <= count; i += CODE_GROUP) {
+    uint16_t signs_here;
+    memcpy(&signs_here, signs + (first + i) / 8, sizeof signs_here);
+    for (int k = 0; k < CODE_GROUP; k += WIDTH) {
+      const words none = {0}, bit = (none + 1) << code_lanes(k);
+      const wide v = wide_load(x + i + k);
+      const ints keep = (((none + signs_here) & bit) != 0) | (v != v);
+      wide_store(x + i + k, (wide)((ints)v & keep));
+    }
   }
   for (; i < count; i++)
-    if (!(signs[(first + i) / 8] & bit[(first + i) % 8]) && x[i] == x[i]) x[i] = 0.0F;
+    if (!(signs[(first + i) / 8] >> ((first + i) % 8) & 1) && x[i] == x[i]) x[i] = 0.0F;
 }
 
 #endif

@@ -60,12 +60,12 @@ static void normalize_grad_row(float *out, const float *g, const float *y, int64
 }
 
 /* Rows in codes: y, as the codec gives it back, is in a block of whole rows on the stack, or in
- * scratch where a row is wider than that. */
+ * scratch, `whole`, where a row is wider than that. */
 typedef struct coded {
   tkg_codec codec;
   const uint8_t *packed;
   int64_t cols, rows, block;
-  float *wide;
+  float *whole;
 } coded;
 
 static coded coded_of(const tkg_call *c) {
@@ -76,13 +76,13 @@ static coded coded_of(const tkg_call *c) {
                  .cols = cols,
                  .rows = tkg__rows(codes),
                  .block = rows_per_block(cols),
-                 .wide = cols > ROW_BLOCK ? c->scratch : NULL};
+                 .whole = cols > ROW_BLOCK ? c->scratch : NULL};
 }
 
 /* Rows r..r+rows-1; *step: of row r + k at its place k. */
 static const float *decode_rows(const coded *s, int64_t r, int64_t rows, float block[ROW_BLOCK],
                                 float *step) {
-  float *y = s->wide ? s->wide + r * s->cols : block;
+  float *y = s->whole ? s->whole + r * s->cols : block;
   const uint8_t *pairs = s->packed + tkg__codec_pair_offset(s->codec.bits, s->rows, s->cols);
   TKG_ISA_NAME(tkg__cpu_codec).decode(&s->codec, s->packed, s->cols, s->rows, r, r + rows, y);
   for (int64_t k = 0; k < rows; k++) {
@@ -112,8 +112,8 @@ static int normalize_grad_run(const tkg_call *c, int64_t begin, int64_t end) {
 }
 
 static int64_t normalize_grad_scratch(const tkg_node *node, const tkg_node *const *in) {
-  const bool wide = in[1]->dtype == TKG_CODES && tkg__cols(node) > ROW_BLOCK;
-  return wide ? tkg__count(node) * (int64_t)sizeof(float) : 0;
+  const bool whole = in[1]->dtype == TKG_CODES && tkg__cols(node) > ROW_BLOCK;
+  return whole ? tkg__count(node) * (int64_t)sizeof(float) : 0;
 }
 
 const tkg_cpu_op TKG_ISA_NAME(tkg__cpu_normalize)[] = {

@@ -6,8 +6,9 @@
  * one row of x per edge, 8 to 12 bytes of ids and weight beside it, and one row per output. The
  * naive kernel, one group of threads per row, waits for hubs; edge_partition.cuh cuts the edges
  * evenly and fixes the order of each sum. This file says what is read of an edge and where sums go.
- * One kernel serves all six ops: a missing operand is a branch that all threads take alike. Another
- * reads rows of codes (coded_rows.cuh). */
+ * Which operands there are is known when a kernel is compiled, so what is missing costs no
+ * register; rows of floats or of codes (coded_rows.cuh) likewise. Rows that cannot be read by four,
+ * and those of 16 bits, take a kernel that asks. */
 #include "aggregate.cuh"
 
 /* ---- entries ---- */
@@ -30,29 +31,77 @@ static char *partition_scratch(const tkg_call *c) {
   return static_cast<char *>(c->scratch) + tkg__coded_bytes(c->in, 1);
 }
 
-template <class T, class X>
+template <class T, class X, int HAS, bool ROWS>
 static void launch(const tkg_call *c, X x, const operands &o, const tkg_graph &g,
                    const tkg_edge_partition &e, tkg_error_slot bad_entry, cudaStream_t stream) {
   char *scratch = partition_scratch(c);
-  terms<T, X> p = terms_of<T>(c, x, o, g, bad_entry);
+  terms<T, X, HAS> p = terms_of<T, X, HAS>(c, x, o, g, bad_entry);
   p.out = tkg_out<T>(c);
   p.parts = reinterpret_cast<T *>(
-      scratch + tkg__edge_partition_bytes(c->node->shape[0], e.size.chunks, o.rows >= 0));
-  if (o.rows >= 0)
-    sum_partition<terms<T, X>, true>(p, e, stream);
-  else
-    sum_partition<terms<T, X>, false>(p, e, stream);
+      scratch + tkg__edge_partition_bytes(c->node->shape[0], e.size.chunks, ROWS));
+  sum_partition<terms<T, X, HAS>, ROWS>(p, e, stream);
 }
 
-template <class T>
+/* What the terms have: a kernel of its own for each that occurs. */
+#define TERMS(X, more)                                                                             \
+  X(more)                                                                                          \
+  X((more) | TERMS_RELATION)                                                                       \
+  X((more) | TERMS_WEIGHT)                                                                         \
+  X((more) | TERMS_RELATION | TERMS_WEIGHT)                                                        \
+  X((more) | TERMS_RELATION | TERMS_ORDER)                                                         \
+  X((more) | TERMS_WEIGHT | TERMS_ORDER) X((more) | TERMS_RELATION | TERMS_WEIGHT | TERMS_ORDER)
+
+static int terms_in(const tkg_call *c, const operands &o, const tkg_graph &g) {
+  int has = (o.mul ? TERMS_RELATION : 0) | (tkg_in<float>(c, o.w) ? TERMS_WEIGHT : 0);
+  if (has && g.order) has |= TERMS_ORDER;
+  return has | (o.row_of >= 0 ? TERMS_SLOTS : 0);
+}
+
+template <class X>
+static void launch_by_four(const tkg_call *c, X x, const operands &o, const tkg_graph &g,
+                           const tkg_edge_partition &e, tkg_error_slot bad_entry,
+                           cudaStream_t stream) {
+  const int has = terms_in(c, o, g);
+#define A(what)                                                                                    \
+  case what:                                                                                       \
+    return launch<float4, X, what, false>(c, x, o, g, e, bad_entry, stream);
+#define ROWS(what)                                                                                 \
+  case what:                                                                                       \
+    return launch<float4, X, what, true>(c, x, o, g, e, bad_entry, stream);
+  if (o.rows >= 0) switch (has) {
+      TERMS(ROWS, 0)
+    }
+  switch (has) { TERMS(A, 0) TERMS(A, TERMS_SLOTS) }
+#undef A
+#undef ROWS
+}
+
+template <class T, class X>
+static void launch_any(const tkg_call *c, X x, const operands &o, const tkg_graph &g,
+                       const tkg_edge_partition &e, tkg_error_slot bad_entry, cudaStream_t stream) {
+  if (o.rows >= 0)
+    launch<T, X, TERMS_ANY, true>(c, x, o, g, e, bad_entry, stream);
+  else
+    launch<T, X, TERMS_ANY, false>(c, x, o, g, e, bad_entry, stream);
+}
+
+/* Rows that are read by four have kernels of their own; other widths share one. */
 static void launch_source(const tkg_call *c, const operands &o, const tkg_graph &g,
                           const tkg_edge_partition &e, tkg_error_slot bad_entry,
                           cudaStream_t stream) {
-  if (c->in[1]->dtype == TKG_CODES)
-    launch<T>(c, coded_rows<T>{tkg__coded_rows(c, 1, c->scratch, stream)}, o, g, e, bad_entry,
-              stream);
+  const bool four = terms_by_four(c, o), codes = c->in[1]->dtype == TKG_CODES;
+  const tkg_coded_rows x = tkg__coded_rows(c, 1, c->scratch, stream);
+  if (four && codes)
+    launch_by_four(c, coded_rows<float4>{x}, o, g, e, bad_entry, stream);
+  else if (four && c->in[1]->dtype == TKG_BF16)
+    launch_any<float4>(c, tkg_float_rows<float4>(c, 1), o, g, e, bad_entry, stream);
+  else if (four)
+    launch_by_four(c, plain_rows<float4>{tkg_in<float4>(c, 1), (int)tkg__cols(c->node) / 4}, o, g,
+                   e, bad_entry, stream);
+  else if (codes)
+    launch_any<float>(c, coded_rows<float>{x}, o, g, e, bad_entry, stream);
   else
-    launch<T>(c, tkg_float_rows<T>(c, 1), o, g, e, bad_entry, stream);
+    launch_any<float>(c, tkg_float_rows<float>(c, 1), o, g, e, bad_entry, stream);
 }
 
 static int aggregate_run(const tkg_call *c, cudaStream_t stream) {
@@ -66,10 +115,7 @@ static int aggregate_run(const tkg_call *c, cudaStream_t stream) {
       tkg__partition_edges(&g, by, rows, d, partition_scratch(c), bad_row, stream);
   const tkg_error_slot bad_entry =
       o.row_of >= 0 ? tkg__error_slot_ids(c, tkg__rows(c->in[1])) : tkg_error_slot{NULL, NULL};
-  if (terms_by_four(c, o))
-    launch_source<float4>(c, o, g, e, bad_entry, stream);
-  else
-    launch_source<float>(c, o, g, e, bad_entry, stream);
+  launch_source(c, o, g, e, bad_entry, stream);
   return TKG_OK;
 }
 

@@ -8,16 +8,29 @@
 #include "family.h"
 #include "vec4.cuh"
 
-/* What is read of an edge. It is multiplied when it is added, so that no load waits for another. */
-template <class T, class X> struct term {
-  typename X::item x;
-  T r;
-  float w;
+/* What a sum's terms have beside rows of x: known when it is compiled, or found from pointers. */
+enum {
+  TERMS_RELATION = 1, /* relation vectors */
+  TERMS_WEIGHT = 2,
+  TERMS_ORDER = 4, /* edges are not numbered by place */
+  TERMS_SLOTS = 8, /* rows of x by tail */
+  TERMS_ANY = 16,
 };
 
-/* T is float or float4, X a source of rows. */
-template <class T, class X> struct terms : partition_sums<T> {
-  typedef term<T, X> item;
+/* T is float or float4, X a source of rows. What is read of an edge comes in two steps, each of
+ * several edges at a time: ids and weight, then rows. It is multiplied when it is added, so that no
+ * load waits for another. */
+template <class T, class X, int HAS = TERMS_ANY> struct terms : partition_sums<T> {
+  enum { AHEAD = HAS == TERMS_ANY || HAS & TERMS_RELATION ? 2 : X::AHEAD };
+  typedef struct {
+    int32_t row, relation; /* of x, -1: none; of r */
+    float w;
+  } edge;
+  typedef struct {
+    typename X::item x;
+    T r;
+    float w;
+  } item;
   typedef T sum;
   using partition_sums<T>::cols;
   X x;
@@ -28,28 +41,41 @@ template <class T, class X> struct terms : partition_sums<T> {
   int64_t x_rows;
   tkg_error_slot bad_entry;
 
-  __device__ __forceinline__ item load(int64_t place, int64_t j) const {
-    int64_t row = g.ids[place];
-    const int64_t edge = w || r ? tkg__edge_number(&g, place) : 0;
+  __device__ __forceinline__ bool has(int what, const void *pointer) const {
+    return HAS == TERMS_ANY ? pointer != NULL : (HAS & what) != 0;
+  }
+
+  static __device__ __forceinline__ edge no_edge(void) { return {-1, 0, 1}; }
+  __device__ __forceinline__ edge find(int64_t place) const {
+    edge e = {g.ids[place], 0, 1};
+    int64_t number = place;
+    if (!has(TERMS_RELATION, r) && !has(TERMS_WEIGHT, w)) return e;
+    if (has(TERMS_ORDER, g.order)) number = g.order[place];
+    if (has(TERMS_RELATION, r)) e.relation = tkg__relation_at(g.relations, number);
+    if (has(TERMS_WEIGHT, w)) e.w = w[number];
+    return e;
+  }
+
+  __device__ __forceinline__ item load(edge e, int j) const {
     item v;
     v.x = X::none();
     vec4_clear(&v.r);
-    v.w = 1;
-    if (row_of) {
-      const int32_t found = row_of[row];
-      if (found < 0 || !tkg_check_id(found, x_rows, row, bad_entry, j == 0)) return v;
-      row = found;
+    v.w = e.w;
+    if (has(TERMS_SLOTS, row_of) && e.row >= 0) {
+      const int32_t found = row_of[e.row];
+      e.row = found >= 0 && tkg_check_id(found, x_rows, e.row, bad_entry, j == 0) ? found : -1;
+      if (e.row < 0) v.w = 1;
     }
-    if (r) v.r = r[tkg__relation_at(g.relations, edge) * cols + j];
-    v.x = x.load(row, j);
-    if (w) v.w = w[edge];
+    if (e.row < 0) return v;
+    if (has(TERMS_RELATION, r)) v.r = tkg_row_at(r, e.relation, cols)[j];
+    v.x = x.load(e.row, j);
     return v;
   }
 
   __device__ __forceinline__ void add(T *s, item v, int64_t) const {
     T t = x.value(v.x);
-    if (r) t = vec4_mul(t, v.r);
-    *s = vec4_add(*s, w ? vec4_scale(v.w, t) : t);
+    if (has(TERMS_RELATION, r)) t = vec4_mul(t, v.r);
+    *s = vec4_add(*s, has(TERMS_WEIGHT, w) ? vec4_scale(v.w, t) : t);
   }
 };
 
@@ -69,11 +95,11 @@ static inline operands operands_of(int op) {
 }
 
 /* Host: the terms of a call; where sums go is left to the caller. */
-template <class T, class X>
-static terms<T, X> terms_of(const tkg_call *c, X x, const operands &o, const tkg_graph &g,
-                            tkg_error_slot bad_entry) {
-  terms<T, X> p = {};
-  p.cols = tkg__cols(c->node) * (int64_t)sizeof(float) / (int64_t)sizeof(T);
+template <class T, class X, int HAS = TERMS_ANY>
+static terms<T, X, HAS> terms_of(const tkg_call *c, X x, const operands &o, const tkg_graph &g,
+                                 tkg_error_slot bad_entry) {
+  terms<T, X, HAS> p = {};
+  p.cols = (int)(tkg__cols(c->node) * (int64_t)sizeof(float) / (int64_t)sizeof(T));
   p.x = x;
   p.r = o.mul ? tkg_in<T>(c, 2) : NULL;
   p.w = tkg_in<float>(c, o.w);

@@ -24,19 +24,23 @@ static const tkg_error_slot no_fault = {NULL, NULL};
 
 /* A sum is stored as a place among the edges; its value is read again from x. */
 struct largest {
-  enum { NONE = -1, PART = -2 };
+  enum { NONE = -1, PART = -2, AHEAD = 4 };
+  typedef int32_t edge; /* its tail, -1: none */
   typedef float item;
+  typedef largest sums;
   struct sum {
     float value;
     int32_t place; /* NONE: no edge yet; PART: none yet, but the row has edges before */
   };
-  int64_t cols;
+  int cols;
   const float *x;
   tkg_graph g;
   int32_t *out, *parts;
 
-  __device__ __forceinline__ float load(int64_t place, int64_t j) const {
-    return x[(int64_t)g.ids[place] * cols + j];
+  static __device__ __forceinline__ edge no_edge(void) { return -1; }
+  __device__ __forceinline__ edge find(int64_t place) const { return g.ids[place]; }
+  __device__ __forceinline__ float load(edge tail, int j) const {
+    return tail < 0 ? 0.0F : tkg_row_at(x, tail, cols)[j];
   }
   __device__ __forceinline__ void clear(sum *s, bool begins) const {
     *s = {-INFINITY, begins ? NONE : PART};
@@ -50,20 +54,21 @@ struct largest {
   __device__ __forceinline__ void merge(sum *s, sum other) const {
     if (other.place >= 0) add(s, other.value, other.place);
   }
-  __device__ __forceinline__ void store(int64_t row, int64_t j, sum s, bool whole) const {
-    out[row * cols + j] = whole && s.place >= 0 ? (int32_t)tkg__edge_number(&g, s.place) : s.place;
+  __device__ __forceinline__ void store(int32_t row, int j, sum s, bool whole) const {
+    tkg_row_at(out, row, cols)[j] =
+        whole && s.place >= 0 ? (int32_t)tkg__edge_number(&g, s.place) : s.place;
   }
-  __device__ __forceinline__ sum at(int32_t place, int64_t j) const {
-    return {place >= 0 ? load(place, j) : -INFINITY, place};
+  __device__ __forceinline__ sum at(int32_t place, int j) const {
+    return {place >= 0 ? load(find(place), j) : -INFINITY, place};
   }
-  __device__ __forceinline__ sum load_sum(int64_t row, int64_t j) const {
-    return at(out[row * cols + j], j);
+  __device__ __forceinline__ sum load_sum(int32_t row, int j) const {
+    return at(tkg_row_at(out, row, cols)[j], j);
   }
-  __device__ __forceinline__ void store_part(int64_t chunk, int64_t j, sum s) const {
-    parts[chunk * cols + j] = s.place;
+  __device__ __forceinline__ void store_part(int32_t chunk, int j, sum s) const {
+    tkg_row_at(parts, chunk, cols)[j] = s.place;
   }
-  __device__ __forceinline__ sum load_part(int64_t chunk, int64_t j) const {
-    return at(parts[chunk * cols + j], j);
+  __device__ __forceinline__ sum load_part(int32_t chunk, int j) const {
+    return at(tkg_row_at(parts, chunk, cols)[j], j);
   }
 };
 
@@ -81,7 +86,7 @@ static int argmax_run(const tkg_call *c, cudaStream_t stream) {
   const tkg_graph g = graph_of(c, 0);
   const int64_t d = tkg__cols(c->node);
   const tkg_edge_partition e = tkg__partition_edges(&g, NULL, 0, d, c->scratch, no_fault, stream);
-  const largest p = {d, tkg_in<float>(c, 1), g, tkg_out<int32_t>(c),
+  const largest p = {(int)d, tkg_in<float>(c, 1), g, tkg_out<int32_t>(c),
                      reinterpret_cast<int32_t *>(parts_of(c, e))};
   sum_partition<largest, false>(p, e, stream);
   return TKG_OK;
@@ -111,15 +116,22 @@ static int max_run(const tkg_call *c, cudaStream_t stream) {
 /* ---- max_grad: g[n,d], edges[n,d] -> [m,d] ---- */
 
 struct picked : partition_sums<float> {
+  enum { AHEAD = 4 };
+  typedef struct {
+    int32_t head, number; /* head -1: none */
+  } edge;
   typedef float item;
-  typedef float sum;
   const float *g;
   const int32_t *edges;
   tkg_graph by_tail;
 
-  __device__ __forceinline__ float load(int64_t place, int64_t j) const {
-    const int64_t at = (int64_t)by_tail.ids[place] * cols + j;
-    return edges[at] == tkg__edge_number(&by_tail, place) ? g[at] : 0.0F;
+  static __device__ __forceinline__ edge no_edge(void) { return {-1, 0}; }
+  __device__ __forceinline__ edge find(int64_t place) const {
+    return {by_tail.ids[place], (int32_t)tkg__edge_number(&by_tail, place)};
+  }
+  __device__ __forceinline__ float load(edge e, int j) const {
+    if (e.head < 0 || tkg_row_at(edges, e.head, cols)[j] != e.number) return 0;
+    return tkg_row_at(g, e.head, cols)[j];
   }
   __device__ __forceinline__ void add(float *s, float v, int64_t) const { *s += v; }
 };
@@ -129,7 +141,7 @@ static int max_grad_run(const tkg_call *c, cudaStream_t stream) {
   const int64_t d = tkg__cols(c->node);
   const tkg_edge_partition e = tkg__partition_edges(&g, NULL, 0, d, c->scratch, no_fault, stream);
   picked p = {};
-  p.cols = d;
+  p.cols = (int)d;
   p.g = tkg_in<float>(c, 1);
   p.edges = tkg_in<int32_t>(c, 2);
   p.by_tail = g;

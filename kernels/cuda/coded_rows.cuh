@@ -21,6 +21,7 @@
 #include "vec4.cuh"
 
 template <class T> struct float_rows {
+  enum { AHEAD = 2 };
   typedef T item;
   const T *x;
   const uint16_t *half; /* x if it has 16 bits, else NULL */
@@ -33,6 +34,24 @@ template <class T> struct float_rows {
   }
   __device__ __forceinline__ item load(int64_t row, int64_t j) const {
     return vec4_either(x, half, row * cols + j);
+  }
+  __device__ __forceinline__ T value(item v) const { return v; }
+};
+
+/* Rows of floats alone. */
+template <class T> struct plain_rows {
+  enum { AHEAD = 4 }; /* rows that are read before the first is added */
+  typedef T item;
+  const T *x;
+  int cols; /* of T */
+
+  static __device__ __forceinline__ item none(void) {
+    T zeros;
+    vec4_clear(&zeros);
+    return zeros;
+  }
+  __device__ __forceinline__ item load(int32_t row, int j) const {
+    return tkg_row_at(x, row, cols)[j];
   }
   __device__ __forceinline__ T value(item v) const { return v; }
 };
@@ -63,9 +82,9 @@ int64_t tkg__coded_bytes(const tkg_node *const *in, int k);
 /* Host: the rows of input k of a call, whose noise is drawn into scratch on the stream. */
 tkg_coded_rows tkg__coded_rows(const tkg_call *c, int k, void *scratch, cudaStream_t stream);
 
-/* Rows of codes or of floats, whichever the host found. */
-template <class T> struct coded_rows {
-  enum { COUNT = sizeof(T) / sizeof(float) };
+/* Rows of codes. MIXED: or of floats, whichever the host found. */
+template <class T, bool MIXED = false> struct coded_rows {
+  enum { COUNT = sizeof(T) / sizeof(float), AHEAD = 2 };
   struct item {
     T x;
     uint32_t codes, signs, pair, row_noise;
@@ -100,15 +119,15 @@ template <class T> struct coded_rows {
     }
   }
 
-  __device__ __forceinline__ item load(int64_t row, int64_t j) const {
-    const int64_t c = j * COUNT;
+  __device__ __forceinline__ item load(int32_t row, int j) const {
+    const int cols = (int)s.columns, c = j * COUNT;
     item v = none();
-    if (s.bits == 0) {
-      v.x = reinterpret_cast<const T *>(s.x)[row * (s.columns / COUNT) + j];
+    if (MIXED && s.bits == 0) {
+      v.x = reinterpret_cast<const T *>(tkg_row_at(s.x, row, cols) + c)[0];
       return v;
     }
-    v.codes = load_bits(s.codes + row * s.row_bytes, c * s.bits, s.bits * COUNT);
-    v.signs = s.signs ? load_bits(s.signs, row * s.columns + c, COUNT) : 0xFu;
+    v.codes = load_bits(tkg_row_at(s.codes, row, (int)s.row_bytes), c * s.bits, s.bits * COUNT);
+    v.signs = s.signs ? load_bits(s.signs, (int64_t)row * cols + c, COUNT) : 0xFu;
     v.pair = s.pairs[row];
     v.row_noise = s.row_noise ? s.row_noise[row] : 0;
     if (s.row_noise) {
@@ -132,7 +151,7 @@ template <class T> struct coded_rows {
     return make_float4(one(v, 0), one(v, 1), one(v, 2), one(v, 3));
   }
   __device__ __forceinline__ T value(const item &v) const {
-    return s.bits == 0 ? v.x : values(v, T());
+    return MIXED && s.bits == 0 ? v.x : values(v, T());
   }
 };
 
@@ -144,8 +163,8 @@ static inline void tkg_with_sources_of(const tkg_call *c, cudaStream_t stream, c
   if (c->in[1]->dtype != TKG_CODES && c->in[2]->dtype != TKG_CODES)
     f(T(), tkg_float_rows<T>(c, 1), tkg_float_rows<T>(c, 2));
   else
-    f(T(), coded_rows<T>{tkg__coded_rows(c, 1, scratch, stream)},
-      coded_rows<T>{tkg__coded_rows(c, 2, scratch + tkg__coded_bytes(c->in, 1), stream)});
+    f(T(), coded_rows<T, true>{tkg__coded_rows(c, 1, scratch, stream)},
+      coded_rows<T, true>{tkg__coded_rows(c, 2, scratch + tkg__coded_bytes(c->in, 1), stream)});
 }
 
 template <class F>

@@ -91,7 +91,7 @@ static inline codes_noise codes_noise_of(const tkg_call *c, const tkg_node *code
 static __device__ __forceinline__ void draw_shared_noise(codes_noise &n, const packed_layout &l,
                                                          int64_t first, int rows,
                                                          shared_noise *shared) {
-  const int thread = (int)threadIdx.x, lane = thread - (TKG_THREADS - TKG_WARP);
+  const int thread = tkg_thread(), lane = thread - (TKG_THREADS - TKG_WARP);
   if (n.rounding != TKG_ROUND_DITHER) return;
   __syncthreads(); /* the former rows may still be read */
   if (thread * 4 < rows)
@@ -118,7 +118,8 @@ static __device__ __forceinline__ uint32_t row_word(const codes_noise &n, int64_
   uint32_t words[4];
   if (n.shared) return n.shared->rows[r - n.first];
   tkg_draw(n.from, tkg__codec_row_block(r), words);
-  return words[r % 4];
+  const uint32_t even = r & 2 ? words[2] : words[0], odd = r & 2 ? words[3] : words[1];
+  return r & 1 ? odd : even;
 }
 
 /* The eight numbers of group e of row r, two per word. To nearest: always a half. */

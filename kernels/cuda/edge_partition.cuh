@@ -22,9 +22,12 @@
  *
  * A *policy* P says what is added up, for column j:
  *
- *   P::item, P::sum           what is read of an edge; a sum of edges
+ *   P::edge, P::item, P::sum  what is read of an edge for all columns, and for one; a sum of edges
+ *   P::AHEAD                  edges that are read before the first of them is added
+ *   P::sums                   what adds parts up: P, or what it has in common with others
  *   p.cols                    number of columns (of float or float4)
- *   p.load(place, j)          the item of the edge at a place of the graph
+ *   p.find(place)             the edge at a place of the graph; p.no_edge(): none
+ *   p.load(edge, j)           its item
  *   p.clear(&sum, begins)     an empty sum; `begins`: of the row's first edges
  *   p.add(&sum, item, place), p.merge(&sum, other)
  *   p.store(row, j, sum, whole), p.load_sum(row, j)   in the output; `whole`: the row's whole sum
@@ -67,20 +70,22 @@ tkg_edge_partition tkg__partition_edges(const tkg_graph *g, const int32_t *rows,
 
 /* Storage of a policy whose sums are of one T per row and column. */
 template <class T> struct partition_sums {
-  int64_t cols;
+  typedef T sum;
+  typedef partition_sums<T> sums;
+  int cols;
   T *out, *parts;
 
-  __device__ __forceinline__ void store(int64_t row, int64_t j, T sum, bool) const {
-    out[row * cols + j] = sum;
+  __device__ __forceinline__ void store(int32_t row, int j, T sum, bool) const {
+    tkg_row_at(out, row, cols)[j] = sum;
   }
-  __device__ __forceinline__ T load_sum(int64_t row, int64_t j) const {
-    return out[row * cols + j];
+  __device__ __forceinline__ T load_sum(int32_t row, int j) const {
+    return tkg_row_at(out, row, cols)[j];
   }
-  __device__ __forceinline__ void store_part(int64_t chunk, int64_t j, T sum) const {
-    parts[chunk * cols + j] = sum;
+  __device__ __forceinline__ void store_part(int32_t chunk, int j, T sum) const {
+    tkg_row_at(parts, chunk, cols)[j] = sum;
   }
-  __device__ __forceinline__ T load_part(int64_t chunk, int64_t j) const {
-    return parts[chunk * cols + j];
+  __device__ __forceinline__ T load_part(int32_t chunk, int j) const {
+    return tkg_row_at(parts, chunk, cols)[j];
   }
   __device__ __forceinline__ void clear(T *sum, bool) const { vec4_clear(sum); }
   __device__ __forceinline__ void merge(T *sum, T other) const { *sum = vec4_add(*sum, other); }
@@ -138,73 +143,96 @@ static __device__ __forceinline__ int64_t merge_path_search(const tkg_edge_parti
 
 /* ---- kernels ---- */
 
-enum { PARTITION_AHEAD = 4, PARTITION_PARTS_AHEAD = 4 };
+enum { PARTITION_PARTS_AHEAD = 4 };
 enum { PARTITION_HUB = 32 };  /* a row with more parts is a hub */
 enum { PARTITION_LOOK = 64 }; /* chunks in which a block looks for hubs at a time */
+
+/* Edges and rows of a graph fit in 32 bits, and both together without a sign; edges of listed rows
+ * may not. */
+template <bool ROWS> struct partition_integers {
+  typedef int32_t index;
+  typedef uint32_t step;
+};
+template <> struct partition_integers<true> {
+  typedef int64_t index;
+  typedef int64_t step;
+};
 
 /* One column of a chunk. The items of a few edges are loaded before the first of them is added,
  * also across the ends of rows, so that several loads are under way. */
 template <class P, bool ROWS> struct partition_chunk {
+  typedef typename partition_integers<ROWS>::index index;
+  typedef typename partition_integers<ROWS>::step step;
+  enum { AHEAD = P::AHEAD };
   const P &p;
   const tkg_edge_partition &e;
-  tkg_partition_size size;
-  int64_t chunk, j;
-  int64_t to;       /* the step after the chunk */
-  int64_t row, end; /* the current row, and the edge after its last */
-  bool here;        /* the row began in this chunk */
+  index edges; /* of the partition */
+  int32_t chunk;
+  int j;
+  step to;        /* the step after the chunk */
+  index row, end; /* the current row, and the edge after its last */
+  bool here;      /* the row began in this chunk */
   typename P::sum sum;
 
-  __device__ __forceinline__ void begin_row(int64_t next, bool begins) {
+  __device__ __forceinline__ index row_start(index r) const {
+    return (index)partition_row_start<ROWS>(e, r);
+  }
+
+  __device__ __forceinline__ void begin_row(index next, bool begins) {
     row = next;
     here = begins;
-    end = row < e.n ? partition_row_start<ROWS>(e, row + 1) : -1;
+    end = row < e.n ? row_start(row + 1) : -1;
     p.clear(&sum, begins);
   }
 
-  __device__ __forceinline__ void load(int64_t v, typename P::item item[PARTITION_AHEAD]) const {
-    int64_t at = row, shift = 0;
-    if (ROWS && row < e.n && v < size.edges && v < end) shift = partition_shift<ROWS>(e, at);
+  __device__ __forceinline__ bool within(index v) const { return (step)row + (step)v < to; }
+
+  __device__ __forceinline__ void load(index v, typename P::item item[AHEAD]) const {
+    index at = row, shift = 0;
+    typename P::edge edge[AHEAD];
+    if (ROWS && row < e.n && v < edges && v < end) shift = partition_shift<ROWS>(e, at);
     TKG_UNROLL
-    for (int a = 0; a < PARTITION_AHEAD; a++) {
-      if (row + v + a >= to || v + a >= size.edges) continue;
-      if (ROWS && v + a >= partition_row_start<ROWS>(e, at + 1)) {
-        while (v + a >= partition_row_start<ROWS>(e, at + 1)) at++;
+    for (int a = 0; a < AHEAD; a++) {
+      edge[a] = p.no_edge();
+      if (!within(v + a) || v + a >= edges) continue;
+      if (ROWS && v + a >= row_start(at + 1)) {
+        while (v + a >= row_start(at + 1)) at++;
         shift = partition_shift<ROWS>(e, at);
       }
-      item[a] = p.load(v + a + shift, j);
+      edge[a] = p.find(v + a + shift);
     }
+    TKG_UNROLL
+    for (int a = 0; a < AHEAD; a++) item[a] = p.load(edge[a], j);
   }
 
   /* The row ends in this chunk. */
   __device__ __forceinline__ void end_row(void) {
     if (here)
-      p.store(row, j, sum, true);
+      p.store((int32_t)row, j, sum, true);
     else
       p.store_part(chunk, j, sum);
     begin_row(row + 1, true);
   }
 
   /* The chunk ends in this row, at edge v. */
-  __device__ __forceinline__ void end_chunk(int64_t v) {
-    const bool begun = row < e.n && v > partition_row_start<ROWS>(e, row);
+  __device__ __forceinline__ void end_chunk(index v) {
+    const bool begun = row < e.n && v > row_start(row);
     if (begun && here)
-      p.store(row, j, sum, false);
+      p.store((int32_t)row, j, sum, false);
     else if (begun)
       p.store_part(chunk, j, sum);
     if (j == 0) e.cut[chunk] = begun && here ? (int32_t)row : -1;
   }
 
-  __device__ __forceinline__ void run(int64_t first_row) {
-    const int64_t from = chunk * size.length;
-    int64_t v = from - first_row;
-    begin_row(first_row, partition_row_start<ROWS>(e, first_row) >= v);
-    for (;; v += PARTITION_AHEAD) {
-      typename P::item item[PARTITION_AHEAD];
+  __device__ __forceinline__ void run(index first_row, index v) {
+    begin_row(first_row, row_start(first_row) >= v);
+    for (;; v += AHEAD) {
+      typename P::item item[AHEAD];
       load(v, item);
       TKG_UNROLL
-      for (int a = 0; a < PARTITION_AHEAD; a++) {
-        while (end == v + a && row + v + a < to) end_row();
-        if (row + v + a >= to) return end_chunk(v + a);
+      for (int a = 0; a < AHEAD; a++) {
+        while (end == v + a && within(v + a)) end_row();
+        if (!within(v + a)) return end_chunk(v + a);
         p.add(&sum, item[a], v + a);
       }
     }
@@ -213,71 +241,75 @@ template <class P, bool ROWS> struct partition_chunk {
 
 template <class P, bool ROWS> static __global__ void sum_chunks_kernel(P p, tkg_edge_partition e) {
   const tkg_partition_size size = partition_size<ROWS>(e);
+  typedef partition_chunk<P, ROWS> chunk;
   for (int64_t c = tkg_first_row(); c < size.chunks; c += tkg_row_stride()) {
-    const int64_t row = merge_path_search<ROWS>(e, size.edges, c * size.length);
-    const int64_t steps = e.n + size.edges, to = (c + 1) * size.length;
-    for (int64_t j = threadIdx.x; j < p.cols; j += blockDim.x) {
-      partition_chunk<P, ROWS> chunk = {p, e, size, c, j, to < steps ? to : steps, 0, 0, false, {}};
-      chunk.run(row);
+    const int64_t from = c * size.length, row = merge_path_search<ROWS>(e, size.edges, from);
+    const int64_t steps = e.n + size.edges, to = from + size.length;
+    for (int j = (int)threadIdx.x; j < p.cols; j += (int)blockDim.x) {
+      chunk k = {p, e, (typename chunk::index)size.edges, (int32_t)c, j, 0, 0, 0, false, {}};
+      k.to = (typename chunk::step)(to < steps ? to : steps);
+      k.run((typename chunk::index)row, (typename chunk::index)(from - row));
     }
   }
 }
 
 /* The last chunk with a part of this row. */
 template <bool ROWS>
-static __device__ __forceinline__ int64_t partition_last_chunk(const tkg_edge_partition &e,
+static __device__ __forceinline__ int32_t partition_last_chunk(const tkg_edge_partition &e,
                                                                const tkg_partition_size &size,
-                                                               int64_t row) {
-  return (row + partition_row_start<ROWS>(e, row + 1)) / size.length;
+                                                               int32_t row) {
+  return (int32_t)((row + partition_row_start<ROWS>(e, row + 1)) / size.length);
 }
 
 /* Adds the parts of chunks first, first + step, ... last, in this order. */
-template <class P>
-static __device__ __forceinline__ void add_parts(const P &p, int64_t first, int64_t step,
-                                                 int64_t last, int64_t j, typename P::sum *sum) {
-  for (int64_t c = first; c <= last; c += PARTITION_PARTS_AHEAD * step) {
-    typename P::sum part[PARTITION_PARTS_AHEAD];
+template <class S>
+static __device__ __forceinline__ void add_parts(const S &s, int32_t first, int32_t step,
+                                                 int32_t last, int j, typename S::sum *sum) {
+  TKG_ROLLED
+  for (int32_t c = first; c <= last; c += PARTITION_PARTS_AHEAD * step) {
+    typename S::sum part[PARTITION_PARTS_AHEAD];
     TKG_UNROLL
     for (int a = 0; a < PARTITION_PARTS_AHEAD; a++)
-      if (c + a * step <= last) part[a] = p.load_part(c + a * step, j);
+      part[a] = s.load_part(c + a * step <= last ? c + a * step : last, j);
     TKG_UNROLL
     for (int a = 0; a < PARTITION_PARTS_AHEAD; a++)
-      if (c + a * step <= last) p.merge(sum, part[a]);
+      if (c + a * step <= last) s.merge(sum, part[a]);
   }
 }
 
 /* One group per row that was cut and is no hub. */
-template <class P, bool ROWS> static __global__ void add_parts_kernel(P p, tkg_edge_partition e) {
+template <class S, bool ROWS> static __global__ void add_parts_kernel(S s, tkg_edge_partition e) {
   const tkg_partition_size size = partition_size<ROWS>(e);
   for (int64_t c = tkg_first_row(); c < size.chunks; c += tkg_row_stride()) {
-    const int64_t row = e.cut[c];
+    const int32_t row = e.cut[c];
     if (row < 0) continue;
-    const int64_t last = partition_last_chunk<ROWS>(e, size, row);
+    const int32_t last = partition_last_chunk<ROWS>(e, size, row);
     if (last - c > PARTITION_HUB) continue;
-    for (int64_t j = threadIdx.x; j < p.cols; j += blockDim.x) {
-      typename P::sum sum = p.load_sum(row, j);
-      add_parts(p, c + 1, 1, last, j, &sum);
-      p.store(row, j, sum, true);
+    for (int j = (int)threadIdx.x; j < s.cols; j += (int)blockDim.x) {
+      typename S::sum sum = s.load_sum(row, j);
+      add_parts(s, (int32_t)c + 1, 1, last, j, &sum);
+      s.store(row, j, sum, true);
     }
   }
 }
 
 /* One block per hub. Each of its groups adds every so-manieth part; the sums of the groups are
  * added in shared memory, in order. */
-template <class P>
-static __device__ void add_hub_parts(const P &p, int64_t row, int64_t c, int64_t last,
-                                     typename P::sum *sums) {
-  for (int64_t j0 = 0; j0 < p.cols; j0 += blockDim.x) {
-    const int64_t j = j0 + threadIdx.x;
-    typename P::sum sum;
-    p.clear(&sum, false);
-    if (j < p.cols) add_parts(p, c + 1 + threadIdx.y, blockDim.y, last, j, &sum);
-    sums[threadIdx.y * blockDim.x + threadIdx.x] = sum;
+template <class S>
+static __device__ void add_hub_parts(const S &s, int32_t row, int32_t c, int32_t last,
+                                     typename S::sum *sums) {
+  const int x = (int)threadIdx.x, y = (int)threadIdx.y, across = (int)blockDim.x;
+  for (int first = 0; first < s.cols; first += across) {
+    const int j = first + x;
+    typename S::sum sum;
+    s.clear(&sum, false);
+    if (j < s.cols) add_parts(s, c + 1 + y, (int32_t)blockDim.y, last, j, &sum);
+    sums[y * across + x] = sum;
     __syncthreads();
-    if (threadIdx.y == 0 && j < p.cols) {
-      sum = p.load_sum(row, j);
-      for (unsigned y = 0; y < blockDim.y; y++) p.merge(&sum, sums[y * blockDim.x + threadIdx.x]);
-      p.store(row, j, sum, true);
+    if (y == 0 && j < s.cols) {
+      sum = s.load_sum(row, j);
+      for (int k = 0; k < (int)blockDim.y; k++) s.merge(&sum, sums[k * across + x]);
+      s.store(row, j, sum, true);
     }
     __syncthreads(); /* before the next sums are written */
   }
@@ -285,9 +317,9 @@ static __device__ void add_hub_parts(const P &p, int64_t row, int64_t c, int64_t
 
 /* A block looks for hubs in PARTITION_LOOK chunks, one thread per chunk; at most two hubs begin in
  * so many. The order in which they are found does not matter. */
-template <class P, bool ROWS>
-static __global__ void add_hub_parts_kernel(P p, tkg_edge_partition e) {
-  typedef typename P::sum sum;
+template <class S, bool ROWS>
+static __global__ void add_hub_parts_kernel(S s, tkg_edge_partition e) {
+  typedef typename S::sum sum;
   TKG_SHARED(sum, sums, [TKG_THREADS]);
   TKG_SHARED(int32_t, found, [PARTITION_LOOK]);
   TKG_SHARED(int32_t, count, [1]);
@@ -304,8 +336,8 @@ static __global__ void add_hub_parts_kernel(P p, tkg_edge_partition e) {
     __syncthreads();
     const int hubs = count[0];
     for (int h = 0; h < hubs; h++) {
-      const int64_t row = e.cut[found[h]];
-      add_hub_parts(p, row, found[h], partition_last_chunk<ROWS>(e, size, row), sums);
+      const int32_t row = e.cut[found[h]];
+      add_hub_parts(s, row, found[h], partition_last_chunk<ROWS>(e, size, row), sums);
     }
     __syncthreads(); /* before `count` and `found` are written again */
   }
@@ -318,11 +350,12 @@ static void sum_partition(const P &p, const tkg_edge_partition &e, cudaStream_t 
   const tkg_shape groups = tkg_tile(e.size.chunks, p.cols);
   tkg_launch(sum_chunks_kernel<P, ROWS>, groups, stream, p, e);
   if (p.cols == 0 || e.size.chunks < 2) return;
-  tkg_launch(add_parts_kernel<P, ROWS>, groups, stream, p, e);
+  const typename P::sums s = p;
+  tkg_launch(add_parts_kernel<typename P::sums, ROWS>, groups, stream, s, e);
   if (e.size.chunks > PARTITION_HUB + 1)
-    tkg_launch(add_hub_parts_kernel<P, ROWS>,
+    tkg_launch(add_hub_parts_kernel<typename P::sums, ROWS>,
                {dim3(tkg_blocks(tkg_ceil(e.size.chunks, PARTITION_LOOK))), groups.block, 0}, stream,
-               p, e);
+               s, e);
 }
 
 #endif

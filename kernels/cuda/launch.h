@@ -83,15 +83,19 @@ static __device__ __forceinline__ int64_t tkg_stride(void) {
   return (int64_t)gridDim.x * blockDim.x;
 }
 
+/* The thread's number in a block of one dimension, of which the compiler knows nothing: an
+ * interpreter's code computes with it anew in each op, and keeps nothing in registers for all. */
+static __device__ __forceinline__ int tkg_thread(void) { return tkg_opaque((int)threadIdx.x); }
+
 /* What a thread takes of the elements of an op: first, first + stride, ... A grid shares them out,
- * or a block that runs an op on a tile of rows (tiles.cu). */
+ * or a block of TKG_THREADS that runs an op on a tile of rows (tiles.cu). */
 typedef struct tkg_span {
   int64_t first, stride;
 } tkg_span;
 
 static __device__ __forceinline__ tkg_span tkg_in_grid(void) { return {tkg_first(), tkg_stride()}; }
 static __device__ __forceinline__ tkg_span tkg_in_block(void) {
-  return {(int64_t)threadIdx.x, (int64_t)blockDim.x};
+  return {tkg_thread(), TKG_THREADS};
 }
 
 /* The same for the rows of a tkg_tile grid. */

@@ -151,7 +151,7 @@ enum { WORDS = 4 };
 /* `words`: the mask is aligned for them. */
 static __device__ __forceinline__ void sign_mask_elements(tkg_span s, int64_t n, bool words,
                                                           const float *x, uint8_t *mask) {
-  const int lane = (int)(threadIdx.x % TKG_WARP);
+  const int lane = (int)(s.first % TKG_WARP);
   for (int64_t first = (s.first - lane) * WORDS; first < n; first += s.stride * WORDS) {
     float v[WORDS];
     unsigned mine = 0;

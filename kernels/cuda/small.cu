@@ -26,7 +26,7 @@ template <int OP>
 static __device__ __forceinline__ void small_binary(const tile_op &o, const tile_rows &t) {
   const float *a = t.in<float>(o, 0), *b = t.in<float>(o, 1);
   float *out = t.out<float>(o);
-  for (int i = (int)threadIdx.x; i < o.rows * o.cols; i += TKG_THREADS) {
+  for (int i = tkg_thread(); i < o.rows * o.cols; i += TKG_THREADS) {
     int64_t at[2];
     tkg_view_at<uint32_t>(o.x.view, (uint32_t)i, at);
     out[i] = binary(OP, a[at[0]], b[at[1]]);
@@ -36,7 +36,7 @@ static __device__ __forceinline__ void small_binary(const tile_op &o, const tile
 static __device__ __forceinline__ void small_broadcast(const tile_op &o, const tile_rows &t) {
   const uint32_t *x = t.in<uint32_t>(o, 0);
   uint32_t *out = t.out<uint32_t>(o);
-  for (int i = (int)threadIdx.x; i < o.rows * o.cols; i += TKG_THREADS) {
+  for (int i = tkg_thread(); i < o.rows * o.cols; i += TKG_THREADS) {
     int64_t at[2];
     tkg_view_at<uint32_t>(o.x.view, (uint32_t)i, at);
     out[i] = x[at[0]];
@@ -62,7 +62,7 @@ static __device__ __forceinline__ void small_sums(const tile_op &o, const tile_r
   float *out = t.out<float>(o);
   if (s.count <= FEW_SUMS) {
     for (int i = 0; i < s.count; i++) {
-      const double sum = tkg_block_sum(small_terms(s, x, i, (int)threadIdx.x, TKG_THREADS));
+      const double sum = tkg_block_sum(small_terms(s, x, i, tkg_thread(), TKG_THREADS));
       if (threadIdx.x == 0) out[i] = (float)sum;
     }
     return;
@@ -78,7 +78,7 @@ static __device__ __forceinline__ void small_multiply(const tile_op &o, const ti
   const small_product &p = o.x.pair;
   const float *a = t.in<float>(o, 0), *b = t.in<float>(o, 1);
   float *out = t.out<float>(o);
-  for (int q = (int)threadIdx.x; q < p.m * p.n; q += TKG_THREADS) {
+  for (int q = tkg_thread(); q < p.m * p.n; q += TKG_THREADS) {
     const int i = q / p.n, j = q - i * p.n;
     float sum = 0;
     TKG_UNROLL_4
@@ -93,7 +93,7 @@ static __device__ __forceinline__ void small_pad(const tile_op &o, const tile_ro
   const float *x = t.in<float>(o, 0), *base = o.inputs > 1 ? t.in<float>(o, 1) : NULL;
   float *out = t.out<float>(o);
   const int width = o.x.cols[0], first = o.x.cols[1];
-  for (int i = (int)threadIdx.x; i < o.rows * o.cols; i += TKG_THREADS) {
+  for (int i = tkg_thread(); i < o.rows * o.cols; i += TKG_THREADS) {
     const int r = i / o.cols, c = i - r * o.cols - first;
     float v = base ? base[i] : 0.0F;
     if (c >= 0 && c < width) v = base ? v + x[r * width + c] : x[r * width + c];
@@ -267,8 +267,9 @@ static int fill(tile_op *o, const tkg_tile_call *t, cudaStream_t stream) {
     X(FULL)
     X(DROPOUT)
     X(ROW_NORM)
-    X(NORMALIZE) X(NORMALIZE_GRAD) X(SOFTMAX) X(SOFTMAX_GRAD) X(LOG_SOFTMAX) X(LOG_SOFTMAX_GRAD)
-        X(ENCODE) X(DECODE) X(SIGN_MASK)
+    X(NORMALIZE)
+    X(NORMALIZE_GRAD) X(SOFTMAX) X(SOFTMAX_GRAD) X(LOG_SOFTMAX) X(LOG_SOFTMAX_GRAD) X(ENCODE)
+        X(DECODE) X(SIGN_MASK)
 #undef X
   }
   return tkg__fail(TKG_E_UNSUPPORTED, "%s: not in a small group", tkg__ops[o->op].name);
@@ -321,10 +322,10 @@ static bool runs_op(const tkg_node *n, const tkg_node *const *in) {
     X(FULL)
     X(DROPOUT)
     X(NARROW)
-    X(PAD) X(BROADCAST) X(SUM) X(ROW_NORM) X(NORMALIZE) X(NORMALIZE_GRAD) X(ENCODE) X(DECODE)
-        X(SIGN_MASK)
+    X(PAD)
+    X(BROADCAST) X(SUM) X(ROW_NORM) X(NORMALIZE) X(NORMALIZE_GRAD) X(ENCODE) X(DECODE) X(SIGN_MASK)
 #undef X
-            return true;
+        return true;
   }
   return false;
 }

@@ -39,8 +39,8 @@
   X(SCATTER_ADD)                                                                                   \
   X(ROW_NORM)                                                                                      \
   X(NORMALIZE)                                                                                     \
-  X(NORMALIZE_GRAD) X(SOFTMAX) X(SOFTMAX_GRAD) X(LOG_SOFTMAX) X(LOG_SOFTMAX_GRAD) X(ENCODE)        \
-      X(DECODE) X(SIGN_MASK)
+  X(NORMALIZE_GRAD)                                                                                \
+  X(SOFTMAX) X(SOFTMAX_GRAD) X(LOG_SOFTMAX) X(LOG_SOFTMAX_GRAD) X(ENCODE) X(DECODE) X(SIGN_MASK)
 
 /* ---- products and sums ---- */
 
@@ -116,7 +116,7 @@ template <> struct tile_code<TKG_OP_SUM> : tile_plain {
 /* Units of T in rows of a tile; f(row, unit). */
 template <class F>
 static __device__ __forceinline__ void tile_units(int rows, int units, const F &f) {
-  for (int i = (int)threadIdx.x; i < rows * units; i += TKG_THREADS) f(i / units, i % units);
+  for (int i = tkg_thread(); i < rows * units; i += TKG_THREADS) f(i / units, i % units);
 }
 
 template <> struct tile_code<TKG_OP_CONCAT> : tile_plain {
@@ -131,7 +131,7 @@ template <> struct tile_code<TKG_OP_CONCAT> : tile_plain {
     for (int k = 0; k < o.inputs; k++) {
       const float *x = t.in<float>(o, k);
       const uint32_t cols = (uint32_t)o.x.cols[k], n = (uint32_t)t.rows * cols;
-      for (uint32_t i = threadIdx.x; i < n; i += TKG_THREADS)
+      for (uint32_t i = (uint32_t)tkg_thread(); i < n; i += TKG_THREADS)
         out[(int64_t)(i / cols) * o.cols + i % cols] = x[i];
       out += cols;
     }

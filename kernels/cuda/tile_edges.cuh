@@ -13,17 +13,19 @@ enum { RUN = 128 };
 
 /* Adds the edges at places first..last-1, column j, in order. */
 template <class P>
-static __device__ __forceinline__ void add_edges(const P &p, int64_t first, int64_t last, int64_t j,
+static __device__ __forceinline__ void add_edges(const P &p, int32_t first, int32_t last, int j,
                                                  typename P::sum *sum) {
-  enum { EDGES_AHEAD = sizeof(typename P::item) > 48 ? 2 : 4 }; /* codes take more registers */
+  enum { AHEAD = P::AHEAD };
   TKG_ROLLED
-  for (int64_t v = first; v < last; v += EDGES_AHEAD) {
-    typename P::item item[EDGES_AHEAD];
+  for (int32_t v = first; v < last; v += AHEAD) {
+    typename P::edge edge[AHEAD];
+    typename P::item item[AHEAD];
     TKG_UNROLL
-    for (int a = 0; a < EDGES_AHEAD; a++)
-      if (v + a < last) item[a] = p.load(v + a, j);
+    for (int a = 0; a < AHEAD; a++) edge[a] = v + a < last ? p.find(v + a) : p.no_edge();
     TKG_UNROLL
-    for (int a = 0; a < EDGES_AHEAD; a++)
+    for (int a = 0; a < AHEAD; a++) item[a] = p.load(edge[a], j);
+    TKG_UNROLL
+    for (int a = 0; a < AHEAD; a++)
       if (v + a < last) p.add(sum, item[a], v + a);
   }
 }
@@ -36,20 +38,20 @@ template <class P> static __global__ void sum_runs_kernel(P p) {
   for (int64_t c = tkg_first_row(); c < p.g.e / RUN; c += tkg_row_stride()) {
     const int64_t row = partition_find_row<false>(e, c * RUN);
     if (e.offsets[row + 1] < (c + 1) * RUN) continue;
-    for (int64_t j = threadIdx.x; j < p.cols; j += blockDim.x) {
+    for (int j = (int)threadIdx.x; j < p.cols; j += (int)blockDim.x) {
       typename P::sum sum;
       p.clear(&sum, true);
-      add_edges(p, c * RUN, (c + 1) * RUN, j, &sum);
-      p.store_part(c, j, sum);
+      add_edges(p, (int32_t)c * RUN, (int32_t)(c + 1) * RUN, j, &sum);
+      p.store_part((int32_t)c, j, sum);
     }
   }
 }
 
 /* Column j of a row's sum. */
 template <class P>
-static __device__ __forceinline__ typename P::sum sum_row(const P &p, int64_t row, int64_t j) {
-  const int64_t begin = p.g.offsets[row], end = p.g.offsets[row + 1];
-  const int64_t first = (begin + RUN - 1) / RUN, last = end / RUN; /* runs within the row */
+static __device__ __forceinline__ typename P::sum sum_row(const P &p, int64_t row, int j) {
+  const int32_t begin = p.g.offsets[row], end = p.g.offsets[row + 1];
+  const int32_t first = (begin + (RUN - 1)) / RUN, last = end / RUN; /* runs within the row */
   typename P::sum sum;
   p.clear(&sum, true);
   TKG_ROLLED
@@ -64,12 +66,13 @@ static __device__ __forceinline__ typename P::sum sum_row(const P &p, int64_t ro
 /* Rows first..first+rows-1, which go to `out`. */
 template <class T, class P>
 static __device__ void sum_edges_of_tile(const P &p, int64_t first, int rows, T *out) {
+  const int thread = tkg_thread();
   int width = 1;
   while (width < p.cols && width < TKG_WARP) width *= 2;
-  const int lane = (int)threadIdx.x & (width - 1);
   TKG_ROLLED
-  for (int r = (int)threadIdx.x / width; r < rows; r += TKG_THREADS / width) TKG_ROLLED
-  for (int64_t j = lane; j < p.cols; j += width) out[r * p.cols + j] = sum_row(p, first + r, j);
+  for (int r = thread / width; r < rows; r += TKG_THREADS / width) TKG_ROLLED
+  for (int j = thread & (width - 1); j < p.cols; j += width)
+    out[r * p.cols + j] = sum_row(p, first + r, j);
 }
 
 #endif

@@ -139,7 +139,7 @@ template <> struct tile_code<TKG_OP_FULL> : tile_plain {
   }
   static __device__ __forceinline__ void run(const tile_op &o, const tile_rows &t) {
     float *out = t.out<float>(o);
-    for (int64_t i = threadIdx.x; i < tile_elements(o, t); i += TKG_THREADS) out[i] = o.x.f[0];
+    for (int64_t i = tkg_thread(); i < tile_elements(o, t); i += TKG_THREADS) out[i] = o.x.f[0];
   }
 };
 

@@ -60,7 +60,7 @@ static __device__ void multiply_rows(int rows, int n, int k, const float *x, con
                                      float *out) {
   const int across = (n + PIECE - 1) / PIECE, down = (rows + PIECE - 1) / PIECE;
   TKG_ROLLED
-  for (int p = (int)threadIdx.x; p < across * down; p += TKG_THREADS) {
+  for (int p = tkg_thread(); p < across * down; p += TKG_THREADS) {
     const int r = p / across * PIECE, j = p % across * PIECE;
     piece sum = {};
     TKG_ROLLED
@@ -136,7 +136,7 @@ static __device__ void sum_products(int rows, int m, int n, const float *a, cons
                                     bool begins, float *part) {
   const int across = pieces_of(n), pieces = pieces_of(m) * across, slices = slices_of(pieces);
   TKG_ROLLED
-  for (int q = (int)threadIdx.x; q < pieces * slices; q += TKG_THREADS) {
+  for (int q = tkg_thread(); q < pieces * slices; q += TKG_THREADS) {
     const int slice = q / pieces, p = q - slice * pieces;
     const int i = p / across * PIECE, j = p % across * PIECE;
     float *to = part + ((int64_t)slice * m + i) * n + j;

@@ -60,8 +60,7 @@ static __device__ __forceinline__ int64_t chunk_begin(const tile_list &l, int64_
 }
 
 template <bool EDGES>
-static __global__ void __launch_bounds__(TKG_THREADS, EDGES ? 1 : 2)
-    tiles_kernel(TKG_CONSTANT(tile_list) l) {
+static __global__ void __launch_bounds__(TKG_THREADS, 2) tiles_kernel(TKG_CONSTANT(tile_list) l) {
   TKG_DYNAMIC_SHARED(char, memory);
   TKG_SHARED(shared_noise, drawn, [1]);
   const int64_t begin = chunk_begin(l, blockIdx.x), end = chunk_begin(l, (int64_t)blockIdx.x + 1);

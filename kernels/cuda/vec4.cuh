@@ -18,6 +18,12 @@ static __device__ __forceinline__ void store_unit(const float (&v)[4], float *to
   *reinterpret_cast<float4 *>(to) = make_float4(v[0], v[1], v[2], v[3]);
 }
 
+/* Row r, not negative, of rows of `cols` units: one multiplication of 32 bits, whose product has
+ * 64. */
+template <class T> static __device__ __forceinline__ T *tkg_row_at(T *rows, int32_t r, int cols) {
+  return rows + (uint64_t)(uint32_t)r * (uint32_t)cols;
+}
+
 /* ---- arithmetic on float or float4 ---- */
 
 static __device__ __forceinline__ void vec4_clear(float *v) { *v = 0; }

@@ -74,7 +74,7 @@ struct tkg_group {
 
 static __device__ __forceinline__ tkg_group tkg_group_of(int width, tkg_span s) {
   const int shift = __ffs(width) - 1;
-  return {s.first >> shift, s.stride >> shift, (int)threadIdx.x & (width - 1), width};
+  return {s.first >> shift, s.stride >> shift, (int)s.first & (width - 1), width};
 }
 static __device__ __forceinline__ tkg_group tkg_group_of(int width) {
   return tkg_group_of(width, tkg_in_grid());

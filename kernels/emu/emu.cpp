@@ -13,6 +13,8 @@
 #include <stdio.h>
 #include <sys/mman.h>
 
+#include "context.h"
+
 #if defined(EMU_ASAN)
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
@@ -26,58 +28,14 @@
 #define ACQUIRE(p) ((void)(p))
 #endif
 
-__thread emu_view *emu_at;
+EMU_THREAD emu_view *emu_at;
 
 namespace {
 
 enum { WARP = 32, MOST_THREADS = 1024, MOST_WARPS = MOST_THREADS / WARP };
-enum { STACK = 64 * 1024, GUARD = 4096 };
+enum { GUARD = 4096 };
 enum { MOST_SITES = 16, GAP = 64 };
-enum {
-  SHARED = 64 * 1024,
-  MOST_DYNAMIC = 227 * 1024
-}; /* bytes of shared memory: declared, asked for */
-
-/* ---- switching stacks ---- */
-
-#if defined(__x86_64__) && !defined(EMU_UCONTEXT)
-
-/* Saves the registers that a callee must keep, then continues where `to` was saved. */
-extern "C" void emu_switch(void **from, void *to);
-__asm__(".text\n.local emu_switch\n.type emu_switch,@function\nemu_switch:\n"
-        "  pushq %rbp\n  pushq %rbx\n  pushq %r12\n  pushq %r13\n  pushq %r14\n  pushq %r15\n"
-        "  movq %rsp, (%rdi)\n  movq %rsi, %rsp\n"
-        "  popq %r15\n  popq %r14\n  popq %r13\n  popq %r12\n  popq %rbx\n  popq %rbp\n  ret\n"
-        ".size emu_switch,.-emu_switch\n");
-
-struct context {
-  void *sp;
-};
-void context_switch(context *from, context *to) { emu_switch(&from->sp, to->sp); }
-void context_make(context *c, char *stack, void (*entry)(void)) {
-  void **sp = (void **)(stack + STACK);
-  *--sp = nullptr; /* keeps the entry 16-byte aligned */
-  *--sp = (void *)entry;
-  for (int i = 0; i < 6; i++) *--sp = nullptr;
-  c->sp = sp;
-}
-
-#else
-#include <ucontext.h>
-
-struct context {
-  ucontext_t u;
-};
-void context_switch(context *from, context *to) { swapcontext(&from->u, &to->u); }
-void context_make(context *c, char *stack, void (*entry)(void)) {
-  getcontext(&c->u);
-  c->u.uc_stack.ss_sp = stack;
-  c->u.uc_stack.ss_size = STACK;
-  c->u.uc_link = nullptr;
-  makecontext(&c->u, entry, 0);
-}
-
-#endif
+enum { SHARED = 64 * 1024, MOST_DYNAMIC = 227 * 1024 }; /* shared memory: declared, asked for */
 
 struct fiber {
   context at;
@@ -108,21 +66,25 @@ struct warp {
   unsigned left;    /* lanes that are done */
 };
 
-/* The memory of one block. Under the race detector it is freed at the end of the launch, so that no
- * address means two things in one launch. */
+/* The memory of one block: each OS thread keeps one. Under the race detector each block has its own
+ * and it is freed at the end of the launch, so that no address means two things in one launch. */
 struct block_memory {
   block_memory *older;
   /* Addresses for RELEASE and ACQUIRE; two of each, as a lane may arrive at the next wait before
    * another has left this one. */
   uint64_t barrier[2], warp[MOST_WARPS][2];
-  const void *site[MOST_SITES]; /* of each shared array, and where it lies */
-  size_t offset[MOST_SITES], used, size;
+  const void *site[MOST_SITES];                /* of each shared array, and where it lies */
+  size_t offset[MOST_SITES], used, size, room; /* bytes: of the block, allocated */
   int sites;
   alignas(GAP) char shared[];
 };
 
+/* The block that an OS thread runs, and the thread's fibers. */
 struct block {
-  emu_view view;
+  emu_view view; /* the first member: emu_at points to it */
+  fiber home, *current, *came_from;
+  fiber *fibers[MOST_THREADS + 1]; /* unused; with the race detector that of each CUDA thread */
+  int spares;
   block_memory *own;
   int64_t number;
   int threads, next, done, at_barrier;
@@ -134,32 +96,25 @@ struct block {
   unsigned barriers, collectives[MOST_WARPS];
 };
 
-__thread block *now;
-__thread fiber *current, *came_from;
-thread_local fiber home;
-#if defined(EMU_TSAN)
-__thread fiber *own[MOST_THREADS];
-#else
-__thread fiber *spare[MOST_THREADS + 1];
-__thread int spares;
-#endif
+block *current_block(void) { return reinterpret_cast<block *>(emu_at); }
 
 int warps_of(const block *b) { return (b->threads + WARP - 1) / WARP; }
 
-void set_running(int t) {
-  now->view.running = (unsigned)t;
-  now->view.thread = now->lanes[t].thread;
+void set_running(block *b, int t) {
+  b->view.running = (unsigned)t;
+  b->view.thread = b->lanes[t].thread;
 }
 
 [[noreturn]] void die(const char *what) {
   static const char *const names[] = {"-", "__syncthreads", "__syncwarp", "shfl", "ballot"};
-  const dim3 at = now->view.block;
+  const block *b = current_block();
+  const dim3 at = b->view.block;
   fprintf(stderr, "emu: %s in block (%u,%u,%u)\n", what, at.x, at.y, at.z);
   int shown = 0;
-  for (int t = 0; t < now->threads && shown < 40; t++)
-    if (now->lanes[t].wait) {
-      fprintf(stderr, "  thread %d waits at %s, mask %08x\n", t, names[now->lanes[t].wait],
-              now->lanes[t].mask);
+  for (int t = 0; t < b->threads && shown < 40; t++)
+    if (b->lanes[t].wait) {
+      fprintf(stderr, "  thread %d waits at %s, mask %08x\n", t, names[b->lanes[t].wait],
+              b->lanes[t].mask);
       shown++;
     }
   abort();
@@ -172,16 +127,17 @@ void arrive(void *fake) {
   const void *bottom;
   size_t size;
   __sanitizer_finish_switch_fiber(fake, &bottom, &size);
+  fiber *came_from = current_block()->came_from;
   came_from->bottom = bottom;
   came_from->size = size;
 #endif
 }
 
-void switch_to(fiber *to) {
-  fiber *from = current;
+void switch_to(block *b, fiber *to) {
+  fiber *from = b->current;
   if (to == from) return;
-  came_from = from;
-  current = to;
+  b->came_from = from;
+  b->current = to;
 #if defined(EMU_ASAN)
   __sanitizer_start_switch_fiber(&from->fake, to->bottom, to->size);
 #endif
@@ -216,36 +172,36 @@ fiber *fiber_make(void) {
   return f;
 }
 
-fiber *fiber_get(void) {
+fiber *fiber_get(block *b) {
 #if defined(EMU_TSAN)
-  return own[(now->next + now->number) % MOST_THREADS];
+  return b->fibers[(b->next + b->number) % MOST_THREADS];
 #else
-  return spares ? spare[--spares] : fiber_make();
+  return b->spares ? b->fibers[--b->spares] : fiber_make();
 #endif
 }
 
 /* Switches to a thread whose wait is over, looking from warp `w` on. False if there is none. */
-bool resume_one(int w) {
-  const int warps = warps_of(now);
+bool resume_one(block *b, int w) {
+  const int warps = warps_of(b);
   for (int i = 0; i < warps; i++, w = w + 1 == warps ? 0 : w + 1) {
-    unsigned ready = now->warps[w].ready;
+    unsigned ready = b->warps[w].ready;
     if (!ready) continue;
     int l = __builtin_ctz(ready);
-    now->warps[w].ready &= ~(1u << l);
-    switch_to(now->lanes[w * WARP + l].on);
+    b->warps[w].ready &= ready - 1;
+    switch_to(b, b->lanes[w * WARP + l].on);
     return true;
   }
   return false;
 }
 
 /* Makes the running thread wait: others run until it is resumed. */
-void wait_here(int t) {
+void wait_here(block *b, int t) {
   const int w = t / WARP;
-  if (!now->warps[w].ready && now->next < now->threads)
-    switch_to(fiber_get());
-  else if (!resume_one(w))
+  if (!b->warps[w].ready && b->next < b->threads)
+    switch_to(b, fiber_get(b));
+  else if (!resume_one(b, w))
     die("deadlock");
-  set_running(t);
+  set_running(b, t);
 }
 
 /* ---- barriers and collectives ---- */
@@ -306,15 +262,15 @@ void leave(block *b, int t) {
   }
 }
 
-void run_threads(void) {
-  while (now->next < now->threads) {
-    const int t = now->next++;
-    now->lanes[t].on = current;
-    set_running(t);
-    ACQUIRE(&now->order_start);
-    now->call(now->closure);
-    RELEASE(&now->order_end);
-    leave(now, t);
+void run_threads(block *b) {
+  while (b->next < b->threads) {
+    const int t = b->next++;
+    b->lanes[t].on = b->current;
+    set_running(b, t);
+    ACQUIRE(&b->order_start);
+    b->call(b->closure);
+    RELEASE(&b->order_end);
+    leave(b, t);
 #if defined(EMU_TSAN)
     return; /* one fiber per CUDA thread: a shared one would order them */
 #endif
@@ -323,83 +279,98 @@ void run_threads(void) {
 
 void fiber_main(void) {
   arrive(nullptr);
+  block *b = current_block(); /* a fiber stays with its OS thread */
   for (;;) {
-    run_threads();
+    run_threads(b);
 #if defined(EMU_TSAN)
-    if (now->next < now->threads) {
-      switch_to(fiber_get());
+    if (b->next < b->threads) {
+      switch_to(b, fiber_get(b));
       continue;
     }
 #else
-    spare[spares++] = current; /* it is not taken before the switch away from it */
+    b->fibers[b->spares++] = b->current; /* it is not taken before the switch away from it */
 #endif
-    if (resume_one(0)) continue;
-    if (now->done != now->threads) die("deadlock");
-    switch_to(&home);
+    if (resume_one(b, 0)) continue;
+    if (b->done != b->threads) die("deadlock");
+    switch_to(b, &b->home);
   }
 }
 
-/* Allocates some of the block's shared memory, with a fence behind it. */
+/* Allocates some of the block's shared memory, full of NaN (no kernel may count on zeros), with a
+ * fence behind it. */
 char *take_shared(block_memory *own, size_t bytes) {
   char *memory = own->shared + own->used;
   if (bytes + GAP > own->size - own->used) die("more shared memory than a block has");
   own->used += (bytes + GAP + GAP - 1) / GAP * GAP;
   emu_unfence(memory, bytes);
+  memset(memory, 0xff, bytes);
   return memory;
-}
-
-void start_block(block *b, size_t dynamic_bytes) {
-  void *memory = nullptr;
-  const size_t size = SHARED + (dynamic_bytes + 2 * GAP - 1) / GAP * GAP;
-  if (dynamic_bytes > MOST_DYNAMIC) die("more shared memory than a block has");
-  if (posix_memalign(&memory, GAP, offsetof(block_memory, shared) + size)) abort();
-  block_memory *own = (block_memory *)memory;
-  memset(own, 0, offsetof(block_memory, shared));
-  own->size = size;
-  memset(own->shared, 0xff, size); /* NaN: no kernel may count on zeros */
-  emu_fence(own->shared, size);
-  own->older = b->own;
-  b->own = own;
-  b->view.dynamic_shared = dynamic_bytes ? take_shared(own, dynamic_bytes) : nullptr;
 }
 
 void free_memory(block *b) {
   while (b->own) {
     block_memory *older = b->own->older;
-    emu_unfence(b->own->shared, b->own->size);
+    emu_unfence(b->own->shared, b->own->room);
     free(b->own);
     b->own = older;
   }
 }
 
+/* The memory for a block with so many bytes of shared memory. */
+block_memory *memory_for(block *b, size_t size) {
+#if !defined(EMU_TSAN)
+  if (b->own && b->own->room >= size) return b->own;
+  free_memory(b);
+#endif
+  void *memory = nullptr;
+  if (posix_memalign(&memory, GAP, offsetof(block_memory, shared) + size)) abort();
+  block_memory *own = (block_memory *)memory;
+  memset(own, 0, offsetof(block_memory, shared));
+  own->room = size;
+  own->older = b->own;
+  return b->own = own;
+}
+
+void start_block(block *b, size_t dynamic_bytes) {
+  if (dynamic_bytes > MOST_DYNAMIC) die("more shared memory than a block has");
+  const size_t size = SHARED + (dynamic_bytes + 2 * GAP - 1) / GAP * GAP;
+  block_memory *own = memory_for(b, size);
+  own->size = size;
+  own->used = 0;
+  own->sites = 0;
+  emu_fence(own->shared, own->room);
+  b->view.dynamic_shared = dynamic_bytes ? take_shared(own, dynamic_bytes) : nullptr;
+}
+
 void run_block(block *b, size_t dynamic_bytes) {
-  now = b;
-  emu_at = &b->view;
-  current = &home;
+  b->current = &b->home;
   start_block(b, dynamic_bytes);
   b->next = b->done = b->at_barrier = 0;
   b->barriers = 0;
   memset(b->warps, 0, sizeof b->warps);
   memset(b->collectives, 0, sizeof b->collectives);
-  for (int t = 0; t < b->threads; t++) b->lanes[t].wait = EMU_NONE;
 #if defined(EMU_TSAN)
-  home.tsan = __tsan_get_current_fiber();
-  for (fiber *&f : own) /* made here: making one orders it after its maker */
-    if (!f) f = fiber_make();
+  b->home.tsan = __tsan_get_current_fiber();
+  for (int t = 0; t < MOST_THREADS; t++) /* made here: making one orders it after its maker */
+    if (!b->fibers[t]) b->fibers[t] = fiber_make();
 #endif
   RELEASE(&b->order_start);
-  switch_to(fiber_get());
-#if !defined(EMU_TSAN)
-  free_memory(b);
-#endif
+  switch_to(b, fiber_get(b));
 }
 
-block *block_make(dim3 grid, dim3 size) {
-  block *b = (block *)calloc(1, sizeof *b);
-  if (!b) abort();
+/* The OS thread's block, for a launch of blocks of this size. */
+block *block_for(dim3 grid, dim3 size) {
+  block *b = current_block();
+  if (!b) {
+    b = (block *)calloc(1, sizeof *b);
+    if (!b) abort();
+    emu_at = &b->view;
+  }
+  b->view.grid_size = grid;
+  const dim3 old = b->view.block_size;
+  if (old.x == size.x && old.y == size.y && old.z == size.z) return b;
   b->threads = (int)(size.x * size.y * size.z);
   b->view.block_size = size;
-  b->view.grid_size = grid;
   for (unsigned t = 0; t < (unsigned)b->threads; t++)
     b->lanes[t].thread = dim3(t % size.x, t / size.x % size.y, t / (size.x * size.y));
   return b;
@@ -408,7 +379,7 @@ block *block_make(dim3 grid, dim3 size) {
 } // namespace
 
 void emu_barrier(void) {
-  block *b = now;
+  block *b = current_block();
   const int t = (int)b->view.running;
   uint64_t *order = &b->own->barrier[b->barriers & 1];
   RELEASE(order);
@@ -417,13 +388,13 @@ void emu_barrier(void) {
   } else {
     b->lanes[t].wait = EMU_BARRIER;
     b->lanes[t].mask = ~0u;
-    wait_here(t);
+    wait_here(b, t);
   }
   ACQUIRE(order);
 }
 
 uint64_t emu_collective(enum emu_wait wait, unsigned mask, uint64_t in, unsigned from) {
-  block *b = now;
+  block *b = current_block();
   const int t = (int)b->view.running, w = t / WARP, l = t % WARP, rest = b->threads - w * WARP;
   const unsigned in_block = rest >= WARP ? ~0u : (1u << rest) - 1;
   lane *self = &b->lanes[t];
@@ -440,14 +411,14 @@ uint64_t emu_collective(enum emu_wait wait, unsigned mask, uint64_t in, unsigned
     complete(b, w, need);
     b->warps[w].ready &= ~(1u << l);
   } else {
-    wait_here(t);
+    wait_here(b, t);
   }
   ACQUIRE(order);
   return self->out;
 }
 
 void *emu_shared(const void *site, size_t bytes) {
-  block_memory *own = now->own;
+  block_memory *own = current_block()->own;
   int k = 0;
   while (k < own->sites && own->site[k] != site) k++;
   if (k == own->sites) {
@@ -470,7 +441,7 @@ void emu_run(dim3 grid, dim3 size, size_t dynamic_bytes, void (*call)(const void
   }
 #pragma omp parallel if (blocks > 1)
   {
-    block *b = block_make(grid, size);
+    block *b = block_for(grid, size);
     b->call = call;
     b->closure = closure;
 #pragma omp for schedule(dynamic, 4)
@@ -482,8 +453,9 @@ void emu_run(dim3 grid, dim3 size, size_t dynamic_bytes, void (*call)(const void
       run_block(b, dynamic_bytes);
     }
     ACQUIRE(&b->order_end);
+#if defined(EMU_TSAN)
     free_memory(b);
-    free(b);
+#endif
   }
 }
 

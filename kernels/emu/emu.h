@@ -55,7 +55,9 @@ struct emu_view {
   char *dynamic_shared;
 };
 
-extern __thread emu_view *emu_at;
+/* Found without a call, which a library that is opened at run time may ask for a few bytes. */
+#define EMU_THREAD __thread __attribute__((tls_model("initial-exec")))
+extern EMU_THREAD emu_view *emu_at;
 
 #define threadIdx (emu_at->thread)
 #define blockIdx (emu_at->block)

@@ -68,7 +68,7 @@ describe('a damaged run', function()
   --- and what it printed.
   local function try(command, what)
     command = command:gsub('OUT', dir .. '/out'):format(broken)
-    local code, out, err = shell.tinykg(command, 'timeout -s KILL 30')
+    local code, out, err = shell.tinykg(command, 'timeout -s KILL 300')
     local bad = bad_ending(command, code, err)
     if bad then violated('%s: %s: exit %s, %s: %s', what, command, code, bad, err) end
     return code ~= 0 or err:find('has changed since') ~= nil, out

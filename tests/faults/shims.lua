@@ -29,7 +29,7 @@ end
 
 local function quoted(text) return "'" .. text:gsub("'", "'\\''") .. "'" end
 
---- Runs LuaJIT with a shim. What takes longer than a minute, or than `seconds`, hangs.
+--- Runs LuaJIT with a shim. What takes longer than five minutes, or than `seconds`, hangs.
 ---@param shim string its name
 ---@param variables table<string, string|number> its environment
 ---@param arguments string LuaJIT's ---@param seconds? number
@@ -41,7 +41,7 @@ function shims.luajit(shim, variables, arguments, seconds)
     words[#words + 1] = name .. '=' .. quoted(tostring(value))
   end
   local out, err = os.tmpname(), os.tmpname()
-  local command = ('timeout -k 1 %d env %s %s %s >%s 2>%s'):format(seconds or 60,
+  local command = ('timeout -k 1 %d env %s %s %s >%s 2>%s'):format(seconds or 300,
     table.concat(words, ' '), os.getenv('LUAJIT') or 'luajit', arguments, out, err)
   local pipe = io.popen(('cd %s && { %s; } 2>/dev/null; echo $?'):format(home, command))
   local code = tonumber(pipe:read('*l'))

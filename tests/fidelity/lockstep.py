@@ -27,7 +27,8 @@ def replay(name, folder):
                                      shared.below('c.', start))
     optimizers, rows = {}, []
     for k, losses in enumerate(run['losses'], 1):
-        for part, theirs in losses.items():
+        for part in getattr(model, 'parts', losses):  # in the order of tinykg's steps
+            theirs = losses[part]
             batch = shared.below('%d.%s.' % (k, part), batches)
             rows.append((k, part, theirs, shared.update(model, optimizers, part, batch)))
     return rows

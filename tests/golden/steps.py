@@ -56,13 +56,18 @@ OPTIONS = {
               'lr': 0.01},
     'mcclk': {'dim': 4, 'hops': 2, 'layers': 2, 'neighbors': 3, 'ssl_weight': 0.2,
               'temperature': 0.6, 'l2': 0.05, 'dropout': 0, 'node_dropout': 0, 'lr': 0.01},
+    'diffkg': {'dim': 4, 'hops': 2, 'layers': 2, 'residual': 0.5, 'triples': 2, 'hidden': 6,
+               'steps': 3, 'noise': 0.1, 'e_loss': 0.3, 'best': 2, 'keep': 1, 'batch_size': 16,
+               'scored_by': 'drawn', 'ssl_weight': 0.2, 'temperature': 0.5, 'l2': 0.01,
+               'dropout': 0, 'row_dropout': 0, 'lr': 2e-3},
 }
 
 LABELLED = ('kgcn', 'kgnn-ls', 'ripplenet', 'ckan', 'mkr', 'mcclk')
-GRAPHS = ('kgin', 'lightgcn', 'kgat', 'kgcl', 'kgrec', 'mcclk')  # of all interactions
+GRAPHS = ('kgin', 'lightgcn', 'kgat', 'kgcl', 'kgrec', 'mcclk', 'diffkg')  # of all interactions
 NOTHING_DRAWN = ('kgin', 'lightgcn', 'kgat', 'kgrec', 'mcclk')
 GIVEN = ('users', 'items', 'labels')  # of the data set, not drawn
-PARTS = {'kgat': ('cf', 'kg'), 'mkr': ('cf', 'kg'), 'ktup': ('cf', 'kg'), 'kgcl': ('cf', 'kg')}
+PARTS = {'kgat': ('cf', 'kg'), 'mkr': ('cf', 'kg'), 'ktup': ('cf', 'kg'), 'kgcl': ('cf', 'kg'),
+         'diffkg': ('diffusion', 'cf')}
 
 
 def ids(rows):
@@ -147,6 +152,22 @@ def numbered(c):
     c.update(zip(('pair.users', 'pair.items'), ids(golden.INTERACTIONS)))
 
 
+def choose_triples(o, p, c, random):
+    """DiffKG: the given graph's triples, at most two of a head, and those that rows restored by the
+    parameters keep."""
+    model = fidelity.model_class('diffkg')(o, COUNTS, p, c)
+    pairs = sorted(zip(model.heads.tolist(), model.tails.tolist()))
+    c['edge.heads'], c['edge.tails'] = ids(pairs)
+    c['some'], taken = torch.zeros(len(pairs)), {}
+    for k in random.permutation(len(pairs)).tolist():
+        head = pairs[k][0]
+        taken[head] = taken.get(head, 0) + 1
+        c['some'][k] = float(taken[head] <= o['triples'])
+    model = fidelity.model_class('diffkg')(o, COUNTS, p, c)
+    model.rebuild()
+    c['drawn'] = model.drawn.double()
+
+
 def random_numbers(random):
     """What KGRec draws in a step: numbers of edges, of interactions, of items."""
     edges, pairs = 2 * len(golden.TRIPLES), len(golden.INTERACTIONS)
@@ -187,6 +208,12 @@ def batches(name, random):
                                   zip(batch['kg_heads'], batch['kg_negatives'])]
         if name == 'kgrec':
             batch.update((key, x.tolist()) for key, x in random_numbers(random).items())
+        if name == 'diffkg':
+            drawn = random.permutation(golden.ENTITIES)[:5]
+            batch['diffusion_ids'] = drawn.tolist()
+            batch['diffusion_steps'] = random.randint(0, OPTIONS[name]['steps'], 5).tolist()
+            noise = numpy.round(random.standard_normal((5, golden.ENTITIES)) * 1024) / 1024
+            batch['diffusion_noise'] = noise.tolist()
         out.append(batch)
     return out
 
@@ -200,9 +227,11 @@ def tensors(batch):
 
 def given_to(part, batch):
     """What of a batch a part of a step reads."""
-    if part != 'kg':
+    if part not in ('kg', 'diffusion'):
         return tensors(batch)
-    return tensors({name[3:]: ids for name, ids in batch.items() if name.startswith('kg_')})
+    prefix = part + '_'
+    return tensors({name[len(prefix):]: ids for name, ids in batch.items()
+                    if name.startswith(prefix)})
 
 
 def steps(case, seed):
@@ -213,6 +242,8 @@ def steps(case, seed):
         draw_views(o, c, random)
     if name == 'kgrec':
         numbered(c)
+    if name == 'diffkg':
+        choose_triples(o, p, c, random)
     model = fidelity.model_class(name)(o, COUNTS, p, c)
     given, optimizers = batches(name, random), {}
     losses = [[fidelity.update(model, optimizers, part, given_to(part, batch))

@@ -19,7 +19,7 @@ local function size_of(dtype, shape, bits)
   return 4 * n
 end
 
---- Nodes in the order they run: {phase, id, op, inputs, bytes, offset | within}.
+--- Nodes in the order they run: {phase, id, op, inputs, bytes, offset | within, group}.
 local function read(step, bits)
   local list, by_id = {}, {}
   for line in step:program():gmatch '[^\n]+' do
@@ -28,7 +28,7 @@ local function read(step, bits)
     assert(phase, line)
     local node = {phase = phase, id = tonumber(id), op = op, inputs = {}, at = #list + 1,
                   bytes = size_of(dtype, shape, bits), offset = tonumber(place:match '@(%d+)'),
-                  within = tonumber(where)}
+                  within = tonumber(where), group = tonumber(line:match '  group (%d+)')}
     for k in inputs:gmatch '%d+' do node.inputs[#node.inputs + 1] = tonumber(k) end
     list[#list + 1], by_id[node.id] = node, node
   end
@@ -68,9 +68,26 @@ local function output_in_place(by_id, node, other)
     and other.offset == node.offset and other.bytes == node.bytes
 end
 
---- Checks that no two live values share a byte, and that the arena holds whatever is live.
+--- Checks that from the first to the last member of a group no node runs that is none of it.
+local function check_groups(step, list)
+  local last, open = {}, nil
+  for at, node in ipairs(list) do
+    if node.group then last[node.group] = at end
+  end
+  for at, node in ipairs(list) do
+    local inside = open and at <= last[open]
+    assert.is_true(not inside or node.within ~= nil or node.group == open,
+                   ('node %d runs between nodes of group %s in\n%s'):format(node.id, open,
+                                                                          step:program()))
+    if not inside then open = node.group end
+  end
+end
+
+--- Checks that no two live values share a byte, that the arena holds whatever is live, and that
+--- groups run as one.
 local function check_memory_plan(step, bits)
   local list, by_id = read(step, bits)
+  check_groups(step, list)
   with_last_readers(list, by_id)
   local most = 0
   for at = 1, #list do

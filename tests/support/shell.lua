@@ -48,6 +48,17 @@ function shell.gives(status, command, pattern, dir)
   return text
 end
 
+local INTERRUPTED = [[set -m; %s & pid=$!
+  until ls %s >/dev/null 2>&1 || ! kill -0 $pid 2>/dev/null; do sleep 0.005; done
+  kill -s INT $pid; wait $pid]]
+
+--- Runs a command line and sends it Ctrl-C when some files are there, however long that takes.
+--- Fails unless the status is 130 and the text matches the pattern.
+---@param files string as sh reads them ---@return string text
+function shell.interrupted(command, files, pattern)
+  return shell.gives(130, INTERRUPTED:format(command, files), pattern)
+end
+
 --- Runs `tinykg arguments`. Fails unless the status is 0.
 ---@return string out ---@return string err
 function shell.works(arguments, through)

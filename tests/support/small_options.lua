@@ -1,6 +1,6 @@
 --- Options of a recipe that make a step of it small, for what runs each recipe on slow devices.
 local SMALL = {dim = '16', batch_size = '32', layers = '16,8', kg_batch_size = '32',
-               relation_dim = '16', neighbors = '4', memories = '8', hops = '2'}
+               hidden = '32', relation_dim = '16', neighbors = '4', memories = '8', hops = '2'}
 
 --- The options that a recipe has among these. ---@param path string ---@return table
 return function(path)

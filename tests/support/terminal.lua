@@ -9,7 +9,7 @@ Terminal.__index = Terminal
 
 local terminal = {}
 
-local PATIENCE = 30 -- seconds until a text that has not come is given up
+local PATIENCE = 120 -- seconds until a text that has not come is given up
 local home = os.getenv('TINYKG_HOME') or '.'
 
 -- A terminal that is opened by a process without one becomes its controlling terminal, and only

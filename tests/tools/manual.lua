@@ -68,6 +68,8 @@ local SECTIONS = {
    fields = {'engine/optim', 'Optimizer'}},
   {'tk.nn', 'tk.nn.', tk.nn},
   {'Methods of modules', 'module:', tk.nn.Module},
+  {'Methods of diffusions', 'diffusion:', getmetatable(tk.nn.Diffusion(2)),
+   fields = {'nn/diffusion', 'Diffusion'}},
   {'Methods of rankers', 'model:', tk.nn.Ranker, about = docs.of_file('lua/tinykg/nn/ranker.lua')},
   {'Recipes', 'tk.', tk, 'recipe'},
   {'Methods of recipes', 'recipe:', getmetatable(recipe), fields = {'train/recipe', 'Recipe'}},

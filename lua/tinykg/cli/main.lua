@@ -28,7 +28,7 @@ local function usage()
   local listed = require('tinykg.base.terminal').listed
   local function add(what, text) lines[#lines + 1] = listed(1, '  tinykg ' .. what, 40, text) end
   for _, c in ipairs(COMMANDS) do add(c[1] .. ' ' .. c[2], c[3]) end
-  add('FILE.lua args...', 'run a Lua file with the engine loaded')
+  add('FILE.lua args...', 'run a Lua file with the engine loaded; - is standard input')
   add('-e CODE', "run a line of Lua; 'tk' is loaded")
   add('[-i FILE.lua|-e CODE]', 'the prompt; -i runs something first')
   lines[#lines + 1] = ''
@@ -53,7 +53,7 @@ local function text_and_status(message)
   elseif require('tinykg.cli.ctrl_c')(message) then
     return 'interrupted', 130
   end
-  return tostring(message), 1
+  return require('tinykg.repl.hints').explain(tostring(message)), 1
 end
 
 local function say(text) io.stderr:write('tinykg: ', text, '\n') end
@@ -104,9 +104,9 @@ local function run_lua(chunk, ...)
 end
 
 local function script(path, ...)
-  local chunk, message = loadfile(path)
+  local chunk, message = loadfile(path ~= '-' and path or nil) -- nil: standard input
   if not chunk then leave(message) end
-  require('tinykg.base.search_path').add_folder_of(path)
+  if path ~= '-' then require('tinykg.base.search_path').add_folder_of(path) end
   _G.arg = {[0] = path, ...}
   local result = run_lua(chunk, ...)
   if type(result) == 'table' and type(result.complete) == 'function' and result.build then
@@ -150,7 +150,7 @@ local function main(command, ...)
     prompt()
   elseif command == '--help' or command == '-h' then
     print(usage())
-  elseif command == '--version' then
+  elseif command == '--version' or command == '-v' or command == 'version' then
     print('tinykg ' .. require('tinykg').version)
   elseif command == 'help' then
     local topic = ...
@@ -165,7 +165,7 @@ local function main(command, ...)
     interactive(...)
   elseif is_command(command) then
     require('tinykg.cli.commands.' .. command)(...)
-  elseif command:match('%.lua$') then
+  elseif command:match('%.lua$') or command == '-' then
     script(command, ...)
   else
     leave{usage = string.format("no command '%s'%s", command, close_to(command))}

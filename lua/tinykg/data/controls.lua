@@ -19,7 +19,7 @@ local function shuffled(graph, seed)
   for i = 0, graph.n - 1 do tails[i] = graph.tails[order[i]] end
   arrays.free(order)
   graph.tails = tails
-  graph.n = arrays.unique_triples(graph.n, graph.heads, graph.relations, tails)
+  graph.n = arrays.unique_triples(graph.n, graph.heads, graph.relations, tails, graph.weights)
   return 'kg=shuffled: the tails of its %d triples are shuffled'
 end
 

@@ -68,14 +68,24 @@ end
 ---@return string
 function fingerprint.of_names(all) return (of_names(all)) end
 
--- The hash of rows in any order: (user, item, label), (head, relation, tail), or one name.
-local function of_rows(part, hashes)
-  return hash_rows(part.n, { hashes.users, hashes.items }, { part.users, part.items }, part.labels)
+-- The hash of rows in any order: (user, item, label), (head, relation, tail), or one name; with
+-- `values`, of these instead of labels.
+local function of_rows(part, hashes, values)
+  return hash_rows(part.n, { hashes.users, hashes.items }, { part.users, part.items },
+    values or part.labels)
 end
 
-local function of_graph(graph, hashes)
+local function of_graph(graph, hashes, values)
   return hash_rows(graph.n, { hashes.entities, hashes.relations, hashes.entities },
-    { graph.heads, graph.relations, graph.tails })
+    { graph.heads, graph.relations, graph.tails }, values)
+end
+
+-- The hash of the weights of interactions and triples; nil without any.
+local function of_weights(data, hashes)
+  local train, graph = data.train, data.graph
+  if not (train.weights or graph.weights) then return nil end
+  return hex((train.weights and of_rows(train, hashes, train.weights) or word(0)) * 31ULL
+    + (graph.weights and of_graph(graph, hashes, graph.weights) or word(0)))
 end
 
 local function of_set(hashes, n)
@@ -133,6 +143,7 @@ function fingerprint.of(data)
   found.graph, found.order = hex(of_graph(data.graph, hashes)), hex(of_order(data))
   found.graph_order = hex(of_graph_order(data.graph))
   found.features = of_features(rawget(data, 'feature_rows'), hashes.items)
+  found.weights = of_weights(data, hashes)
   return found
 end
 
@@ -152,6 +163,7 @@ end
 function fingerprint.same_numbers(was, is)
   return was.numbering == is.numbering and was.split == is.split
     and was.graph_order == is.graph_order and was.graph == is.graph and was.features == is.features
+    and was.weights == is.weights
 end
 
 --- A clause that says what changed from one fingerprint to another; nil: nothing.
@@ -176,6 +188,7 @@ function fingerprint.difference(was, is)
     list[#list + 1] = not was.features and 'features of items, which it did not have'
       or is.features and 'other features of items' or 'no features of items'
   end
+  if was.weights ~= is.weights then list[#list + 1] = 'other weights' end
   if #list > 0 then return table.concat(list, '; ') end
   return 'the same rows in another order, which numbers, split and batches depend on'
 end

@@ -38,10 +38,10 @@ local data = {}
 ---@field items number
 ---@field entities number items included: item i is entity i
 ---@field relations number
----@field train table { n, users, items [, labels, ratings, times] }, 0-based ids
+---@field train table { n, users, items [, labels, ratings, times, weights] }, 0-based ids
 ---@field valid table
 ---@field test table
----@field graph table { n, heads, relations, tails, nodes, relation_count }
+---@field graph table { n, heads, relations, tails [, weights], nodes, relation_count }
 ---@field names table users, items, entities, relations: each answers :name(id) and :id(name)
 ---@field split string how the split was made
 ---@field cached string whether the set came from the cache (tinykg.data.cache), or was kept in it
@@ -86,7 +86,7 @@ local function drop_repeats(raw)
     warn(raw, '%d interactions have label 1 and label 0: the latest counts', contradictions)
   end
   local graph, n = raw.graph, raw.graph.n
-  graph.n = arrays.unique_triples(n, graph.heads, graph.relations, graph.tails)
+  graph.n = arrays.unique_triples(n, graph.heads, graph.relations, graph.tails, graph.weights)
   dropped.triples = n - graph.n
 end
 
@@ -227,7 +227,7 @@ local function assemble(raw, source, dir, task)
   local function part(rows_or_nil)
     local from = rows_or_nil or rows.none()
     return { n = from.n, users = from.users, items = from.items, labels = from.labels,
-      ratings = from.ratings, times = from.times }
+      ratings = from.ratings, times = from.times, weights = from.weights }
   end
   local graph = raw.graph
   return {
@@ -235,7 +235,7 @@ local function assemble(raw, source, dir, task)
     users = raw.users, items = raw.items, entities = raw.entities, relations = raw.relations,
     train = part(raw.train), valid = part(raw.valid), test = part(raw.test),
     graph = { n = graph.n, heads = graph.heads, relations = graph.relations, tails = graph.tails,
-      nodes = raw.entities, relation_count = raw.relations },
+      weights = graph.weights, nodes = raw.entities, relation_count = raw.relations },
     names = raw.names, split = raw.split_name, dropped = raw.dropped, notes = raw.notes,
     warnings = raw.warnings, feature_rows = raw.feature_rows,
   }
@@ -246,8 +246,33 @@ end
 ---@return string
 function data.format_of(dir) return (choose.of_folder(dir)).name end
 
+-- Notes what weights are like. Errors: all are 0.
+local function note_weights(raw)
+  local function note(what, weights, n)
+    local low, high, sum = math.huge, 0, 0
+    for i = 0, weights and n - 1 or -1 do
+      low, high, sum = math.min(low, weights[i]), math.max(high, weights[i]), sum + weights[i]
+    end
+    if not weights or n == 0 then return end
+    if sum == 0 then error(('all weights of %s are 0'):format(what), 0) end
+    raw.notes[#raw.notes + 1] = ('weights of %s: %.4g to %.4g, mean %.4g; they count as shares of '
+      .. 'the mean'):format(what, low, high, sum / n)
+  end
+  note('interactions', raw.train.weights, raw.train.n)
+  note('triples', raw.graph.weights, raw.graph.n)
+end
+
+local function check_columns(source, columns)
+  local field = columns and (columns.weight and 'weight' or columns.triple_weight
+    and 'triple_weight')
+  if field and not source.has_attributes then
+    error(('option columns: %s: files of %s have no such column'):format(field, source.name), 0)
+  end
+end
+
 local function build(dir, options)
   local source, warning = choose.of_folder(dir, options.format)
+  check_columns(source, options.columns)
   if options.attributes and not source.has_attributes then
     error(('option attributes: %s has no table of items'):format(source.name), 0)
   end
@@ -272,6 +297,7 @@ local function build(dir, options)
   controls.apply(raw, options.kg or 'given', raw.seed)
   if options.order == 'degree' then order.by_degree(raw) end
   raw.feature_rows = features.read(dir, raw)
+  note_weights(raw)
   if raw.dropped.duplicates > 0 then
     warn(raw, '%d repeated interactions dropped', raw.dropped.duplicates)
   end
@@ -302,7 +328,10 @@ end
 --
 -- Options, as `--data-set name=value` on the command line:
 --   format            'kgat', 'kgcn', 'recbole' or 'plain'
---   columns           of plain tables, {user = 'reader', item = 3}: by name, or by number from 1
+--   columns           of plain tables, {user = 'reader', item = 3}: by name, or by number from 1;
+--                     also of RecBole's: 'weight' of interactions, which losses weigh them by, and
+--                     'triple_weight', by which sums over the graph do. Weights of repeated rows
+--                     add up
 --   attributes        {'author', 'genre'}: columns of items.csv (or X.item of RecBole) that become
 --                     relations of the graph; several values are separated by | or ;
 --   ids               'given' or 'compact': whether ids with gaps are renumbered (kgat, kgcn); by

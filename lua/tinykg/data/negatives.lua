@@ -24,6 +24,14 @@ local function counts(part, users)
   return count
 end
 
+-- The mean weight of the rows of a part, n times.
+local function mean_weights(part, n)
+  local sum, weights = 0, arrays.floats(n)
+  for i = 0, part.n - 1 do sum = sum + part.weights[i] end
+  for i = 0, n - 1 do weights[i] = sum / part.n end
+  return weights
+end
+
 --- Adds negatives to each part (rows that are all positive), with labels 1 and 0. An item is not
 -- sampled for a user who has it in `watched`, nor twice for one user in any part. A user who
 -- watched more than half of the items gets all others, first parts first.
@@ -58,7 +66,9 @@ function negatives.add(parts, watched, items, seed)
   end
   local labelled = {}
   for k, part in ipairs(parts) do
-    local both = rows.concat { { n = part.n, users = part.users, items = part.items }, made[k] }
+    made[k].weights = part.weights and mean_weights(part, made[k].n)
+    local both = rows.concat { { n = part.n, users = part.users, items = part.items,
+      weights = part.weights }, made[k] }
     both.labels = arrays.floats(both.n)
     for i = 0, part.n - 1 do both.labels[i] = 1 end
     labelled[k] = both

@@ -103,7 +103,7 @@ function restore.of(data, names, codes)
   set.graph = { n = graph.n, nodes = graph.nodes, relation_count = graph.relation_count,
     heads = mapped(graph.heads, graph.n, ids.entities),
     relations = mapped(graph.relations, graph.n, ids.relations),
-    tails = mapped(graph.tails, graph.n, ids.entities) }
+    tails = mapped(graph.tails, graph.n, ids.entities), weights = graph.weights }
   set.names, set.known_csr = names, nil
   set.feature_rows = features.renumbered(set.feature_rows, ids.items)
   for _, kind in ipairs(fingerprint.kinds) do

@@ -1,5 +1,6 @@
---- Interactions as parallel columns: { n, users, items [, labels, ratings, times] [, parts] },
---- parts being 0, 1, 2 for train, validation, test while a set that has a split is being loaded.
+--- Interactions as parallel columns: { n, users, items [, labels, ratings, times, weights]
+--- [, parts] }, parts being 0, 1, 2 for train, validation, test while a set that has a split is
+--- being loaded.
 
 local tables = require 'tinykg.base.tables'
 local arrays = require 'tinykg.engine.arrays'
@@ -8,7 +9,7 @@ local rows = {}
 
 local makers = {
   users = arrays.ints, items = arrays.ints, labels = arrays.floats, ratings = arrays.floats,
-  times = arrays.doubles, parts = arrays.ints,
+  times = arrays.doubles, weights = arrays.floats, parts = arrays.ints,
 }
 
 --- The rows at n positions, in that order.
@@ -72,12 +73,21 @@ local function contradict(labels, order, first, last)
   return false
 end
 
+-- The weights of the rows of a pair that have the label of the row that stays, added up.
+local function summed_weight(from, order, first, last, stays)
+  local sum, labels = 0, from.labels
+  for i = first, last do
+    if not labels or labels[order[i]] == labels[stays] then sum = sum + from.weights[order[i]] end
+  end
+  return sum
+end
+
 -- Columns that a repeated pair has of its first row, and of its latest.
 local PLACE = { users = true, items = true, parts = true }
 local LATEST = { labels = true, ratings = true, times = true }
 
 --- Removes repeated pairs of user and item. A pair stays at its first position, with label, rating
---- and time of its latest row: by time, else by position.
+--- and time of its latest row: by time, else by position. Weights of its rows add up.
 ---@param from table
 ---@param users number
 ---@return table kept
@@ -86,13 +96,17 @@ local LATEST = { labels = true, ratings = true, times = true }
 function rows.distinct(from, users)
   local csr, contradictions = rows.csr(from, users), 0
   local positions, source, n = arrays.ints(from.n), arrays.ints(from.n), 0
+  local weights = from.weights and arrays.floats(from.n)
   for user = 0, users - 1 do
     local first, stop = csr.offsets[user], csr.offsets[user + 1]
     while first < stop do
       local last = first
       while last + 1 < stop and csr.items[last + 1] == csr.items[first] do last = last + 1 end
-      source[csr.order[first]] = 1 + (last > first and latest(from, csr.order, first, last)
-        or csr.order[first])
+      local stays = last > first and latest(from, csr.order, first, last) or csr.order[first]
+      source[csr.order[first]] = 1 + stays
+      if weights then
+        weights[csr.order[first]] = summed_weight(from, csr.order, first, last, stays)
+      end
       if last > first and contradict(from.labels, csr.order, first, last) then
         contradictions = contradictions + 1
       end
@@ -101,18 +115,20 @@ function rows.distinct(from, users)
   end
   csr:free()
   if n == from.n then
-    arrays.free(positions, source)
+    arrays.free(positions, source, weights)
     return from, 0, 0
   end
   local count = 0
   for i = 0, from.n - 1 do
     if source[i] > 0 then
       positions[count], source[count] = i, source[i] - 1
+      if weights then weights[count] = weights[i] end
       count = count + 1
     end
   end
   local kept = rows.take(from, positions, n, PLACE)
   for name, values in pairs(rows.take(from, source, n, LATEST)) do kept[name] = values end
+  kept.weights = weights
   arrays.free(positions, source)
   return kept, from.n - n, contradictions
 end

@@ -326,9 +326,39 @@ end
 ---@param row number
 function Csr:count(row) return self.offsets[row + 1] - self.offsets[row] end
 
---- Removes repeated triples in place.
+-- Adds the weights of repeated triples to the first of each, and closes the gaps that the others
+-- leave when they are removed. Triples of one head and tail, which are few, lie together in a CSR.
+local function sum_weights(n, heads, relations, tails, weights)
+  local most = 0
+  for i = 0, n - 1 do most = math.max(most, heads[i] + 1) end
+  local csr, again = arrays.csr(n, heads, tails, most), arrays.ints(n)
+  for h = 0, most - 1 do
+    local first, stop = csr.offsets[h], csr.offsets[h + 1]
+    for p = first, stop - 1 do
+      local at, q = csr.order[p], p - 1
+      while q >= first and csr.items[q] == csr.items[p] do
+        local before = csr.order[q]
+        if again[before] == 0 and relations[before] == relations[at] then
+          weights[before], again[at] = weights[before] + weights[at], 1
+        end
+        q = q - 1
+      end
+    end
+  end
+  local kept = 0
+  for i = 0, n - 1 do
+    if again[i] == 0 then weights[kept], kept = weights[i], kept + 1 end
+  end
+  csr:free()
+  arrays.free(again)
+end
+
+--- Removes repeated triples in place; the first of each stays, with the sum of their weights.
+---@param n number ---@param heads ffi.cdata* ---@param relations ffi.cdata*
+---@param tails ffi.cdata* ---@param weights? ffi.cdata* float
 ---@return number how many are left
-function arrays.unique_triples(n, heads, relations, tails)
+function arrays.unique_triples(n, heads, relations, tails, weights)
+  if weights then sum_weights(n, heads, relations, tails, weights) end
   local kept = count_out()
   check(lib.tkg_triples_unique(n, heads, relations, tails, kept))
   return tonumber(kept[0])

@@ -11,24 +11,27 @@ local build = {}
 
 local RELATIONS, ONE_WAY = C.TKG_GRAPH_RELATIONS, C.TKG_GRAPH_ONE_WAY
 
---- Growing FFI arrays of heads, relations and tails. `own`: the same, to be freed.
+--- Growing FFI arrays of heads, relations, tails and weights, if `weighted`. `own`: the same, to be
+--- freed.
 ---@class Edges
 ---@field n integer ---@field heads ffi.cdata*
----@field relations ffi.cdata* ---@field tails ffi.cdata*
-local function edges(most)
+---@field relations ffi.cdata* ---@field tails ffi.cdata* ---@field weights ffi.cdata*?
+local function edges(most, weighted)
   local heads, relations, tails = arrays.ints(most), arrays.ints(most), arrays.ints(most)
-  return {n = 0, heads = heads, relations = relations, tails = tails,
-          own = {heads, relations, tails}}
+  local weights = weighted and arrays.floats(most) or nil
+  return {n = 0, heads = heads, relations = relations, tails = tails, weights = weights,
+          own = {heads, relations, tails, weights}}
 end
 
 --- Frees edges that were made here; those of a caller stay.
 function build.release(e)
   if e.own then arrays.free(unpack(e.own)) end
-  e.own, e.heads, e.relations, e.tails = nil, nil, nil, nil
+  e.own, e.heads, e.relations, e.tails, e.weights = nil, nil, nil, nil, nil
 end
 
-local function add(e, head, relation, tail)
+local function add(e, head, relation, tail, weight)
   e.heads[e.n], e.relations[e.n], e.tails[e.n] = head, relation, tail
+  if e.weights then e.weights[e.n] = weight or 1 end
   e.n = e.n + 1
 end
 
@@ -86,6 +89,13 @@ end
 
 -- ---- edges from a data set ----
 
+--- What the weights of triples are multiplied with, so that their mean is 1.
+local function share_of_mean(kg)
+  local sum = 0
+  for i = 0, kg.n - 1 do sum = sum + kg.weights[i] end
+  return sum > 0 and kg.n / sum or 0
+end
+
 --- The knowledge graph, the interactions of train, or both, as edges between entities (item i is
 --- entity i) and users, which follow the entities if they are nodes of the same graph.
 ---@param data table a data set ---@param of string 'kg', 'interactions' or 'both'
@@ -93,9 +103,11 @@ end
 function build.of_data(data, of, merged)
   local kg, train = data.graph, data:known()
   local first = of == 'interactions' and data.items or data.entities
-  local e = edges((of ~= 'interactions' and kg.n or 0) + (of ~= 'kg' and train.n or 0))
-  if of ~= 'interactions' then
-    for i = 0, kg.n - 1 do add(e, kg.heads[i], kg.relations[i], kg.tails[i]) end
+  local weights = of ~= 'interactions' and kg.n > 0 and kg.weights or nil
+  local e = edges((of ~= 'interactions' and kg.n or 0) + (of ~= 'kg' and train.n or 0), weights)
+  local share = weights and share_of_mean(kg)
+  for i = 0, of ~= 'interactions' and kg.n - 1 or -1 do
+    add(e, kg.heads[i], kg.relations[i], kg.tails[i], weights and weights[i] * share)
   end
   local relation = of == 'both' and data.relations or 0
   for u = 0, of ~= 'kg' and data.users - 1 or -1 do
@@ -115,24 +127,59 @@ end
 
 -- ---- both directions, loops ----
 
---- The edges without those from a node to itself.
-local function loopless(g)
-  local e = edges(g.n)
-  for i = 0, g.n - 1 do
-    if g.heads[i] ~= g.tails[i] then
-      add(e, g.heads[i], g.relations and g.relations[i] or 0, g.tails[i])
-    end
-  end
+--- Edges e, as many relations and between the same nodes as g's.
+local function between(g, e)
   if not g.relation_count then e.relations = nil end
   e.nodes, e.tail_nodes, e.first_user = g.nodes, g.tail_nodes, g.first_user
   e.relation_count = g.relation_count
   return e
 end
 
---- Adds edges, and releases those given: `undirected` each edge back under the same relation,
---- right behind it; `inverse` each edge back under relation id + relations; `self_loops` each node
---- to itself under an id of its own, the last; `self_loops = false` leaves out the given ones.
-function build.extended(g, o)
+--- The edges without those from a node to itself.
+local function loopless(g)
+  local e = edges(g.n, g.weights)
+  for i = 0, g.n - 1 do
+    if g.heads[i] ~= g.tails[i] then
+      add(e, g.heads[i], g.relations and g.relations[i] or 0, g.tails[i],
+          g.weights and g.weights[i])
+    end
+  end
+  return between(g, e)
+end
+
+--- The numbers of the edges in the order of their heads. ---@return ffi.cdata* int32 [g.n]
+local function by_head(g)
+  local place, order = arrays.ints(g.nodes + 1), arrays.ints(g.n)
+  for i = 0, g.n - 1 do place[g.heads[i] + 1] = place[g.heads[i] + 1] + 1 end
+  for h = 1, g.nodes do place[h] = place[h] + place[h - 1] end
+  for i = 0, g.n - 1 do
+    local h = g.heads[i]
+    order[place[h]], place[h] = i, place[h] + 1
+  end
+  arrays.free(place)
+  return order
+end
+
+--- Of the edges from one head to one tail only that of the lowest relation id. Releases g.
+local function singled(g)
+  local e, order, last = edges(g.n), by_head(g), arrays.ints(g.tail_nodes, -1)
+  for k = 0, g.n - 1 do
+    local i = order[k]
+    local h, t, r = g.heads[i], g.tails[i], g.relation_count and g.relations[i] or 0
+    local same = last[t]
+    if same >= 0 and e.heads[same] == h then
+      e.relations[same] = math.min(e.relations[same], r)
+    else
+      last[t] = e.n
+      add(e, h, r, t)
+    end
+  end
+  arrays.free(order, last)
+  build.release(g)
+  return between(g, e)
+end
+
+local function both_ways(g, o)
   local back, relations = o.undirected or o.inverse, g.relation_count
   local loops = o.self_loops
   if loops ~= nil and type(loops) ~= 'boolean' and loops ~= 'given' then
@@ -148,15 +195,17 @@ function build.extended(g, o)
     build.release(given)
   end
   if not back and not add_loops then return g end
-  local e = edges((back and 2 or 1) * g.n + (add_loops and g.nodes or 0))
+  local e = edges((back and 2 or 1) * g.n + (add_loops and g.nodes or 0), g.weights)
   local shift = o.inverse and relations or 0
   for i = 0, g.n - 1 do
     local r = relations and g.relations[i] or 0
-    add(e, g.heads[i], r, g.tails[i])
-    if o.undirected then add(e, g.tails[i], r, g.heads[i]) end
+    local w = g.weights and g.weights[i]
+    add(e, g.heads[i], r, g.tails[i], w)
+    if o.undirected then add(e, g.tails[i], r, g.heads[i], w) end
   end
   for i = 0, o.inverse and g.n - 1 or -1 do
-    add(e, g.tails[i], (relations and g.relations[i] or 0) + shift, g.heads[i])
+    add(e, g.tails[i], (relations and g.relations[i] or 0) + shift, g.heads[i],
+        g.weights and g.weights[i])
   end
   local total = relations and relations + shift or nil
   if add_loops then
@@ -169,22 +218,42 @@ function build.extended(g, o)
   return e
 end
 
+--- Adds edges, and releases those given: `undirected` each edge back under the same relation,
+--- right behind it; `inverse` each edge back under relation id + relations; `self_loops` each node
+--- to itself under an id of its own, the last; `self_loops = false` leaves out the given ones;
+--- `single` then leaves out parallel edges.
+function build.extended(g, o)
+  g = both_ways(g, o)
+  return o.single and singled(g) or g
+end
+
 -- ---- packing ----
 
---- Packs a graph. Returns a kept tensor and its layout. ---@param one_way? boolean
----@return Tensor array, integer layout
+--- The weights of edges in the order of a packed graph. ---@return Tensor [edges]
+local function ordered(weights, n, place)
+  local to = arrays.floats(n)
+  for i = 0, n - 1 do to[place[i]] = weights[i] end
+  local t = tensor.constant(tensor.F32, {n}, to)
+  arrays.free(to, place)
+  return t
+end
+
+--- Packs a graph. Returns a kept tensor, its layout and, of edges with weights, these.
+---@param one_way? boolean
+---@return Tensor array, integer layout, Tensor? weights
 function build.pack(g, one_way)
   local layout = (g.relation_count and RELATIONS or 0) + (one_way and ONE_WAY or 0)
   local room = tonumber(C.tkg_graph_length(g.nodes, g.tail_nodes, g.n, layout))
   local array, found = arrays.ints(room + 1), ffi.new('int64_t[1]')
   local relations = g.relation_count and g.relations or nil
+  local place = g.weights and arrays.ints(g.n) or nil
   check(C.tkg_graph_pack(g.nodes, g.tail_nodes, g.n, g.heads, relations, g.tails, layout, array,
-                         found, nil))
+                         found, place))
   layout = tonumber(found[0])
   local length = tonumber(C.tkg_graph_length(g.nodes, g.tail_nodes, g.n, layout))
   local packed = tensor.constant(tensor.I32, {length}, array)
   arrays.free(array)
-  return packed, layout
+  return packed, layout, place and ordered(g.weights, g.n, place)
 end
 
 return build

@@ -8,7 +8,7 @@ local C = require 'tinykg.engine.lib'
 local arguments = require 'tinykg.base.arguments'
 local arrays = require 'tinykg.engine.arrays'
 local build = require 'tinykg.graph.build'
-local by_relation = require 'tinykg.graph.by_relation'
+local by_relation = require 'tinykg.graph.weights.by_relation'
 local format = require 'tinykg.base.format'
 local ops = require 'tinykg.engine.ops'
 local packed = require 'tinykg.graph.packed'
@@ -17,6 +17,7 @@ local runtime = require 'tinykg.engine.runtime'
 local sampling = require 'tinykg.graph.sampling'
 local smoothing = require 'tinykg.graph.smoothing'
 local tensor = require 'tinykg.engine.tensor'
+local triple_weights = require 'tinykg.graph.weights.of_triples'
 local check, fail, record = runtime.check, runtime.fail, tensor.record
 local is_transposed, refuse_transposed = sampling.is_transposed, sampling.refuse_transposed
 
@@ -32,6 +33,7 @@ local make
 ---@field first_user integer? the node of user 0, in a graph of a data set with users
 ---@field train tinykg.Csr? what data:known() returned, of a graph with these interactions
 ---@field weights Tensor? [edges]: constants or values that aggregate multiplies with
+---@field triple_weights Tensor? [edges], of a data set's triples (tinykg.graph.weights.of_triples)
 local Graph = {}
 Graph.__index = Graph
 
@@ -145,11 +147,6 @@ local function inverse_degrees(self)
   return self.shared[key]
 end
 
-local function weights_of(self, w)
-  if w and self.weights then return self.weights * w end
-  return w or self.weights
-end
-
 local function summed(self, x, relation, w)
   if relation then
     if w then return op(self, 'aggregate_mul', x, relation, w) end
@@ -210,7 +207,7 @@ local function aggregated(self, x, o)
     fail("aggregate: message '%s' and relation vectors %s", message,
          o.relation and 'given' or 'missing')
   end
-  local w = weights_of(self, o.weight)
+  local w = triple_weights.in_sum(self, o.weight, reduce == 'mean')
   if reduce == 'max' then return largest(self, x, o, w) end
   if reduce ~= 'sum' and reduce ~= 'mean' then
     fail("aggregate: reduce '%s' is not one of sum, mean, max", tostring(reduce))
@@ -274,7 +271,7 @@ function Graph:softmax(scores, o)
     a.f[0] = -1
     scores = record('parallel_sum', a, self.packed, scores)
   end
-  local shares = op(self, 'edge_softmax', scores)
+  local shares = op(self, 'edge_softmax', triple_weights.in_softmax(self, scores))
   return mask and shares * mask:gt(0) or shares
 end
 
@@ -310,7 +307,7 @@ end
 
 --- The graph with weights, which aggregate multiplies with.
 ---@param weights Tensor [edges] ---@return Graph sharing the memory
-function Graph:weighted(weights) return copy(self, {weights = weights}) end
+function Graph:weighted(weights) return copy(self, {weights = weights, is_weighted = true}) end
 
 local NORMALIZED = {row = true, symmetric = true, relation = true}
 
@@ -322,10 +319,13 @@ function Graph:normalized(kind)
   if not NORMALIZED[kind] then
     fail("normalized: '%s' is not row, symmetric or relation", tostring(kind))
   end
+  if kind == 'relation' and not self.relations then
+    fail("normalized: 'relation': this graph has no relations")
+  end
+  if self.triple_weights then return self:weighted(triple_weights.normalized(self, kind)) end
   local e, back = self:triples(), is_transposed(self)
   local weights = arrays.floats(e.n)
   if kind == 'relation' then
-    if not self.relations then fail("normalized: 'relation': this graph has no relations") end
     by_relation(e, self.relations, not back and packed.read(self, 'offsets') or nil, weights)
   end
   local by_head, by_tail = degrees(self, back), degrees(self, not back)
@@ -409,10 +409,11 @@ function Graph:__tostring() return tostring(self:info()) end
 
 local function finish(g, o)
   g = build.extended(g, o)
-  local array, layout = build.pack(g, o.one_way)
+  local array, layout, weights = build.pack(g, o.one_way)
   build.release(g)
-  return new{packed = array, layout = layout, edges = g.n, nodes = g.nodes,
-             tail_nodes = g.tail_nodes, relations = g.relation_count, first_user = g.first_user,
+  return new{packed = array, layout = layout, edges = g.n, triple_weights = weights,
+             nodes = g.nodes, tail_nodes = g.tail_nodes, relations = g.relation_count,
+             first_user = g.first_user,
              counts = {heads = g.nodes, tails = g.tail_nodes, edges = g.n,
                        relations = g.relation_count}, shared = {}}
 end
@@ -429,7 +430,7 @@ local function rows_of(data)
 end
 
 local function from_data(data, o)
-  runtime.options('graph', o, 'of merged undirected inverse self_loops one_way')
+  runtime.options('graph', o, 'of merged undirected inverse self_loops single one_way')
   o = o or {}
   local of = o.of or 'kg'
   if not KINDS[of] then
@@ -440,7 +441,8 @@ local function from_data(data, o)
   if of == 'rows' then return rows_of(data) end
   local graph = finish(build.of_data(data, of, of == 'both' or o.merged or false), o)
   graph.of = of
-  graph.train = of ~= 'kg' and data:known() or nil
+  graph.train, graph.shared.given = of ~= 'kg' and data:known() or nil, data.graph
+  data.graph.weights_due = graph.triple_weights ~= nil or data.graph.weights_due
   return graph
 end
 
@@ -465,6 +467,7 @@ end
 ---   self_loops  true: each node to itself, under the last relation id; 'given' (default): those
 ---               that are given; false: none, so that values summed over the graph can be saved in
 ---               few bits where they meet their neighbours' (engine/passes/bias.c)
+---   single      of the edges from one head to one tail only that of the lowest relation id
 ---   one_way     no gradient to what is aggregated, and half the memory
 --- Edges that are given twice count twice; self loops and nodes without edges are fine.
 ---
@@ -478,7 +481,8 @@ function make(o, more)
   end
   if type(o.known) == 'function' then return from_data(o, more) end
   runtime.options('graph', o,
-                  'head relation tail nodes relations n undirected inverse self_loops one_way')
+                  'head relation tail nodes relations n undirected inverse self_loops single '
+                    .. 'one_way')
   return finish(build.of_triples(o), o)
 end
 

@@ -85,6 +85,27 @@ function methods:lookup(rows, ids, default)
   return record('lookup', a, offsets, tails, rows, ids, values)
 end
 
+--- Ones on the diagonal [n, n]. Made once per n.
+local function identity(graph, n)
+  local shared, key = graph.shared, 'identity ' .. n
+  if not shared[key] then
+    local ones = arrays.floats(n * n)
+    for i = 0, n - 1 do ones[i * (n + 1)] = 1 end
+    shared[key] = tensor.constant(tensor.F32, {n, n}, ones)
+    arrays.free(ones)
+  end
+  return shared[key]
+end
+
+--- Rows of the graph's matrix as a dense one: in row i, how many edges lead from node ids[i] to
+--- each tail, or their weights' sum. No matrix of all nodes is made.
+---@param ids Tensor int32 [n] distinct heads ---@return Tensor [n, tail nodes]
+function methods:dense_rows(ids)
+  refuse_transposed(self, 'dense_rows')
+  local chosen = identity(self, ids:size(1)):scatter_add(ids, self.nodes) -- [heads, n]
+  return self:transpose():aggregate(chosen):transpose()
+end
+
 --- Ripple sets (Wang et al. 2018) of lists of nodes: see tinykg.graph.ripple.
 ---@param seeds {rows: integer, offsets: ffi.cdata*, items: ffi.cdata*} a list of nodes per row,
 ---  as data:known() returns ---@param hops integer ---@param size integer triples per row and hop
@@ -108,6 +129,23 @@ end
 function methods:sample_triples(n, by, o)
   refuse_transposed(self, 'sample_triples')
   return sample_triples(self, n, by, o)
+end
+
+--- Draws at most n edges of each head, without replacement: all of a head with fewer (selection
+--- sampling, Knuth, TAOCP 2, 3.4.2). Not inside a step.
+---@param n integer ---@return Tensor f32 [edges] 1 of the drawn ones, 0 of the others
+function methods:at_most(n)
+  refuse_transposed(self, 'at_most')
+  local numbers, offsets = ops.random('uniform', self.edges):values(), packed.read(self, 'offsets')
+  for h = 0, self.nodes - 1 do
+    local wanted = n
+    for p = offsets[h], offsets[h + 1] - 1 do
+      local drawn = numbers[p] * (offsets[h + 1] - p) < wanted
+      numbers[p], wanted = drawn and 1 or 0, drawn and wanted - 1 or wanted
+    end
+  end
+  arrays.free(offsets)
+  return tensor.constant(tensor.F32, {self.edges}, numbers)
 end
 
 --- Draws a part of a graph of interactions (of = 'interactions', merged, undirected), both edges of

@@ -250,6 +250,8 @@ function nn.MLP(sizes, bias)
   return nn.Sequential(unpack(layers))
 end
 
+nn.Diffusion = require 'tinykg.nn.diffusion'
+
 for _, class in ipairs{Linear, Embedding, Dropout, LayerNorm, Sequential} do
   arguments.check(class, class.name .. ':', 'Module')
 end

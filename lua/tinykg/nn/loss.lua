@@ -1,4 +1,6 @@
---- Losses: means over the batch, composed of ops so that their gradients follow.
+--- Losses: means over the batch, composed of ops so that their gradients follow. `weights` [n] are
+--- those of the interactions, batch.weights: nil, or shares of their mean, which multiply the loss
+--- of each. Sampled items count as much as a mean interaction.
 local ops = require 'tinykg.engine.ops'
 local renamed = require 'tinykg.base.arguments.renamed'
 local runtime = require 'tinykg.engine.runtime'
@@ -7,56 +9,70 @@ local loss = {}
 
 local function shape(t) return '[' .. table.concat(t:size(), ', ') .. ']' end
 
+--- A loss per interaction, [n] or [n, k], times the weight of each. Errors: another number of them.
+local function weighted(each, weights, name)
+  if not weights then return each end
+  if weights:rank() ~= 1 or weights:size(1) ~= each:size(1) then
+    runtime.fail('loss.%s: weights %s of losses %s: one per row is needed', name, shape(weights),
+                 shape(each))
+  end
+  return each * (each:rank() == 2 and weights:reshape(-1, 1) or weights)
+end
+
 --- Bayesian personalised ranking (Rendle et al. 2009): mean of -log sigmoid(pos - neg).
 ---
 ---   print(('%.4f'):format(tk.loss.bpr(tk.ones(4), tk.ones(4)):item()))     --> 0.6931
 ---@param positive Tensor scores ---@param negative Tensor scores; [n, k] with [n, 1] for k each
+---@param weights? Tensor f32 [n], of the interactions
 ---@return Tensor a number
-function loss.bpr(positive, negative)
+function loss.bpr(positive, negative, weights)
   local difference = negative - positive
   if difference:count() > math.max(positive:count(), negative:count()) then
     runtime.fail('loss.bpr: scores %s and %s would be compared each with each: reshape one',
                  shape(positive), shape(negative))
   end
-  return difference:softplus():mean()
+  return weighted(difference:softplus(), weights, 'bpr'):mean()
 end
 
 --- Binary cross-entropy of logits, numerically stable: mean of softplus(x) - x y.
 ---@param logits Tensor
 ---@param labels Tensor|number f32, 0 or 1, of the same shape; or one label for all
+---@param weights? Tensor f32 [n], of the interactions
 ---@return Tensor a number
-function loss.bce(logits, labels)
+function loss.bce(logits, labels, weights)
   if type(labels) ~= 'number' and shape(logits) ~= shape(labels) then
     runtime.fail('loss.bce: logits %s and labels %s: they must be equal', shape(logits),
                  shape(labels))
   end
-  return (logits:softplus() - logits * labels):mean()
+  return weighted(logits:softplus() - logits * labels, weights, 'bce'):mean()
 end
 
---- A loss of labelled pairs over any batch: `of(users, items, labels)` of its labels; without
---- labels, of known items (1) plus of sampled ones (0).
----@param batch {users: Tensor, items: Tensor, labels: Tensor?, negatives: Tensor?}
----@param of fun(users: Tensor, items: Tensor, labels: Tensor|number): Tensor
+--- A loss of labelled pairs over any batch: `of(users, items, labels, weights)` of its labels;
+--- without labels, of known items (1) plus of sampled ones (0), which have no weights.
+---@param batch {users: Tensor, items: Tensor, labels: Tensor?, negatives: Tensor?,
+---  weights: Tensor?}
+---@param of fun(users: Tensor, items: Tensor, labels: Tensor|number, weights: Tensor?): Tensor
 ---@return Tensor a number
 function loss.pointwise(batch, of)
-  if batch.labels then return of(batch.users, batch.items, batch.labels) end
+  if batch.labels then return of(batch.users, batch.items, batch.labels, batch.weights) end
   if not batch.negatives then runtime.fail('loss.pointwise: neither labels nor sampled items') end
   local each = {}
   for k = 1, batch.negatives:size(2) do each[k] = batch.users:reshape(-1, 1) end
-  return of(batch.users, batch.items, 1)
+  return of(batch.users, batch.items, 1, batch.weights)
     + of(ops.cat(each, 2):reshape(-1), batch.negatives:reshape(-1), 0)
 end
 
 --- Cross-entropy of interactions with sampled negatives: known items are to have label 1 and
 --- sampled ones 0, the mean over the batch of both; of labelled data the labels' cross-entropy.
 ---@param logits Tensor [n], of the batch's users and items
----@param batch {labels: Tensor?, negatives: Tensor?} negatives int32 [n, k]
+---@param batch {labels: Tensor?, negatives: Tensor?, weights: Tensor?} negatives int32 [n, k]
 ---@param logits_of fun(items: Tensor): Tensor of the same users and sampled items, int32 [n]
 ---@return Tensor a number
 function loss.sampled_bce(logits, batch, logits_of)
-  if batch.labels then return loss.bce(logits, batch.labels) end
+  if batch.labels then return loss.bce(logits, batch.labels, batch.weights) end
   if not batch.negatives then runtime.fail('loss.sampled_bce: neither labels nor sampled items') end
-  local count, sum = batch.negatives:size(2), (-logits):softplus():mean()
+  local count = batch.negatives:size(2)
+  local sum = weighted((-logits):softplus(), batch.weights, 'sampled_bce'):mean()
   for k = 1, count do
     sum = sum + logits_of(batch.negatives:narrow(2, k, 1):reshape(-1)):softplus():mean() / count
   end
@@ -67,12 +83,13 @@ end
 --- dot products of rows.
 ---@param u Tensor users' rows [n, d] ---@param i Tensor items' [n, d]
 ---@param j? Tensor sampled items' [n k, d] ---@param labels? Tensor f32 [n]
+---@param weights? Tensor f32 [n], of the interactions
 ---@return Tensor a number
-function loss.interactions(u, i, j, labels)
-  if labels then return loss.bce(ops.dot(u, i), labels) end
+function loss.interactions(u, i, j, labels, weights)
+  if labels then return loss.bce(ops.dot(u, i), labels, weights) end
   if not j then runtime.fail('loss.interactions: neither rows of sampled items nor labels') end
   local k = j:size(1) / u:size(1)
-  return loss.bpr(ops.dot(u, i):reshape(-1, 1), ops.neighbor_dot(u, j, k))
+  return loss.bpr(ops.dot(u, i):reshape(-1, 1), ops.neighbor_dot(u, j, k), weights)
 end
 
 --- Half the sum of squares of tensors, without a mean; nil ones are skipped.

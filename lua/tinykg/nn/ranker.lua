@@ -86,11 +86,13 @@ function Ranker:batch_embeddings(batch, users, items)
 end
 
 --- loss.interactions of a batch, and L2 of the rows that it reads, per interaction.
----@param batch {users: Tensor, items: Tensor, labels: Tensor?, negatives: Tensor?}
+---@param batch {users: Tensor, items: Tensor, labels: Tensor?, negatives: Tensor?,
+---  weights: Tensor?}
 ---@param l2 number weight of 1/2 |rows|^2 ---@return Tensor a number
 function Ranker:interaction_loss(batch, l2)
   local u, i, j = self:batch_embeddings(batch)
-  return loss.interactions(u, i, j, batch.labels) + loss.l2(u, i, j) * (l2 / u:size(1))
+  return loss.interactions(u, i, j, batch.labels, batch.weights)
+    + loss.l2(u, i, j) * (l2 / u:size(1))
 end
 
 --- InfoNCE of a batch's users and of its items: each one's row in one view is to be like its own in

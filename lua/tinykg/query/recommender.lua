@@ -52,7 +52,10 @@ local function likes_of(data, list)
   for _, text in ipairs(list) do
     local item = type(text) == 'number' and text or find.exact(data.names.items, text)
     local entity = not item and data.names.entities:id(text)
-    if item or not entity then
+    if not item and not entity and #find.close(data.names.items, text) == 0
+      and #find.close(data.names.entities, text) > 0 then
+      id_of(data.names.entities, 'item or entity', text) -- its message has close ones
+    elseif item or not entity then
       named[#named + 1] = id_of(data.names.items, 'item', text) -- or its message
       add(named[#named])
     end

@@ -43,26 +43,28 @@ local function widths_of(section)
   return list
 end
 
---- The point of a group; nil if it has not measured both.
-local function point_of(group, metric, part, field)
+--- The point of a group; nil if it has not measured both. `labelled`: with its bits beside it.
+local function point_of(group, metric, part, field, labelled)
   local y = statistics.of_summary(group, 'test', metric)
   local x = statistics.of_summary(group, part, field)
   if not (x and y) then return nil end
   local bits = format.count(bits_of(group), 'bit')
-  return {x = x.mean, y = y.mean, sd = y.sd, label = tostring(bits_of(group)),
+  return {x = x.mean, y = y.mean, sd = y.sd, label = labelled and tostring(bits_of(group)),
           title = ('%s: %s %s, %s'):format(bits, metric, format.deviation(y, format.metric),
                                            format.bytes(x.mean))}
 end
 
 local function series_of(section, lists, metric, part, field)
+  local bits = tables.unique(tables.map(section.groups, bits_of))
   return tables.map(lists, function(same, i)
     local list = {}
     for _, group in ipairs(same) do
-      list[#list + 1] = point_of(group, metric, part, field)
+      list[#list + 1] = point_of(group, metric, part, field, #bits > 1)
     end
     return #list > 0 and {label = groups.label(same, section.columns), points = list,
                           id = section.id and ('%s-memory-%d'):format(section.id, i),
-                          colour = i > MOST_COLOURED and 0 or (i - 1) % lines.COLOURS + 1} or nil
+                          colour = i > MOST_COLOURED and 0 or (i - 1) % lines.COLOURS + 1,
+                          hollow = i > lines.COLOURS and i <= MOST_COLOURED} or nil
   end)
 end
 
@@ -70,7 +72,7 @@ local function legend(series)
   if #series < 2 then return nil end
   local coloured = tables.filter(series, function(s) return s.colour ~= 0 end)
   local entries = tables.map(coloured, function(s)
-    return {class = 'c' .. s.colour, label = s.label, id = s.id}
+    return {class = 'c' .. s.colour .. (s.hollow and ' hollow' or ''), label = s.label, id = s.id}
   end)
   if #series > #coloured then
     entries[#entries + 1] = {class = 'c0', label = format.count(#series - #coloured, 'other')}
@@ -87,8 +89,9 @@ function accuracy_memory.render(section)
   if #peak < 2 and #(peak[1] or {points = {}}).points < 2 then return nil end
   return {
     html.h3{'Accuracy against memory'},
-    html.p{class = 'quiet', 'A point per group, with its bits; lines join groups that differ in '
-      .. 'nothing else. Test metric, with its standard deviation where there are several seeds.'},
+    html.p{class = 'quiet', 'A point per group; lines join groups that differ in their bits alone, '
+      .. 'which stand beside them. Test metric, with its standard deviation where there are '
+      .. 'several seeds.'},
     legend(peak),
     html.div{class = 'charts',
              points.chart(metric .. ' and peak', 'peak of the whole run', peak),

@@ -90,24 +90,26 @@ end
 --- One colour per recipe and one dash per group of it, if several recipes have few groups each;
 --- else one colour per group.
 local function looks_of(section, set)
-  local shown, most = {}, 0
-  for _, of_recipe in ipairs(section.recipes) do
-    local list = tables.filter(of_recipe, function(group) return set[group] end)
-    shown[#shown + 1] = #list > 0 and list or nil
-    most = math.max(most, #list)
+  local number, count, recipes, most = {}, {}, 0, 0 -- of recipes, in the order of the groups
+  local shown = tables.filter(section.groups, function(group) return set[group] end)
+  for _, group in ipairs(shown) do
+    if not number[group.recipe] then recipes = recipes + 1 end
+    number[group.recipe] = number[group.recipe] or recipes
+    count[group.recipe] = (count[group.recipe] or 0) + 1
+    most = math.max(most, count[group.recipe])
   end
-  local per_recipe = #shown > 1 and #shown <= lines.COLOURS and most <= lines.DASHES
-  local looks, n = {}, 0
-  for _, group in ipairs(section.groups) do looks[group] = {colour = 0, dash = 1} end
-  local place = {}
-  for i, group in ipairs(section.groups) do place[group] = i end
-  for colour, list in ipairs(shown) do
-    for dash, group in ipairs(list) do
-      looks[group] = per_recipe and {colour = colour, dash = dash}
-        or {colour = n % lines.COLOURS + 1, dash = math.floor(n / lines.COLOURS) % lines.DASHES + 1}
-      looks[group].id = ('%s-%d'):format(section.id, place[group])
-      n = n + 1
-    end
+  local per_recipe = recipes > 1 and recipes <= lines.COLOURS and most <= lines.DASHES
+  local looks, seen, place = {}, {}, {}
+  for i, group in ipairs(section.groups) do
+    looks[group], place[group] = {colour = 0, dash = 1}, i
+  end
+  for n, group in ipairs(shown) do
+    local recipe = group.recipe
+    seen[recipe] = (seen[recipe] or 0) + 1
+    looks[group] = per_recipe and {colour = number[recipe], dash = seen[recipe]}
+      or {colour = (n - 1) % lines.COLOURS + 1,
+          dash = math.floor((n - 1) / lines.COLOURS) % lines.DASHES + 1}
+    looks[group].id = ('%s-%d'):format(section.id, place[group])
   end
   return looks
 end

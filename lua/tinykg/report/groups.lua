@@ -1,6 +1,7 @@
 --- Sorts the runs of a report into sections, one per data set, and groups that differ only by seed.
 local tables = require 'tinykg.base.tables'
 local format = require 'tinykg.report.format'
+local options = require 'tinykg.data.options'
 local statistics = require 'tinykg.train.statistics'
 
 local groups = {}
@@ -18,7 +19,7 @@ local groups = {}
 
 local NOT_SETTINGS = {seed = true, recipe = true, data = true, data_options = true,
                       data_set = true, options = true, bits_asked = true, budget = true,
-                      chosen = true, recipe_sha256 = true, origin = true}
+                      chosen = true, recipe_sha256 = true, origin = true, scaled = true}
 
 local function settings_of(config)
   local settings = {}
@@ -48,7 +49,7 @@ local function data_label(config)
   for _, name in ipairs(tables.sorted_keys(config.data_options or {})) do
     local usual = name == 'columns' or name == 'seed' and config.data_options.seed == 0
     if not usual then
-      parts[#parts + 1] = name .. ' ' .. format.setting(config.data_options[name])
+      parts[#parts + 1] = name .. ' ' .. options.shown(config.data_options[name])
     end
   end
   local name = path:gsub('/+$', ''):match('[^/]*$')

@@ -7,7 +7,8 @@
 -- A file is a sequence of records: length, masked CRC-32C of the length, data, masked CRC-32C of
 -- the data (TFRecord: tensorflow/core/lib/io/record_writer.cc). The data of each is an Event in
 -- protocol buffers' wire format; the numbers of its fields come from event.proto in
--- tensorflow/core/util and summary, tensor, tensor_shape.proto in tensorflow/core/framework.
+-- tensorflow/core/util and summary, tensor, tensor_shape.proto in tensorflow/core/framework. By
+-- hand: a library of protocol buffers would be one more to install for two kinds of records.
 local bit = require 'bit'
 local ffi = require 'ffi'
 local lfs = require 'lfs'

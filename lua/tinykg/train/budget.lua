@@ -200,7 +200,9 @@ local KNOBS = {
     if value == 32 and o.ema == 0 then return 16 end -- averages of parameters have 32
   end),
   option('optimizer_rowwise', function(value) if value == false then return true end end),
-  option('optimizer_lazy', function(value) if value == false then return true end end),
+  tables.merged(option('optimizer_lazy', function(value)
+    if value == false then return true end
+  end), {refused = 'lazy: '}), -- of parameters that more than a batch's rows read
 }
 local BITS = tables.filter(KNOBS, function(knob) return knob.of == choose_bits end)
 
@@ -212,6 +214,13 @@ end
 
 local LEAST = 0.99 -- a knob must lower the peak to this share of it
 
+--- The plan with a knob turned; nil where the model refuses that.
+local function plan_with(self, knob, setup)
+  local ok, width = pcall(self.plan, self, setup)
+  if ok then return width end
+  if not (knob.refused and tostring(width):find(knob.refused, 1, true)) then error(width, 0) end
+end
+
 --- Turns one knob after the other until the run fits. One that lowers the peak by little stays.
 ---@return {knob: table, change: table}[] turned
 local function turn(self, knobs, first)
@@ -221,7 +230,7 @@ local function turn(self, knobs, first)
     local width = self:plan(setup)
     if self:fits(width) then break end
     local change = knob.of(self, setup, width)
-    local after = change and self:plan(changed(setup, change))
+    local after = change and plan_with(self, knob, changed(setup, change))
     if after and (self:fits(after) or peak_of(after) <= LEAST * peak_of(width)) then
       turned[#turned + 1] = {knob = knob, change = change}
     end

@@ -98,7 +98,9 @@ end
 ---@return Module
 function train.build(recipe, data, o, settings)
   local outer = source_line.enter(recipe.build)
-  local model = recipe.build(data, o)
+  local given = recipe:for_build(o)
+  local model = recipe.build(data, given)
+  getmetatable(given).__index = nil -- models keep them, and look for modules in their fields
   local found = type(model) == 'table' and type(model.train) == 'function'
     and (model.loss or model.phases) and (model.score or model.rank and data.task ~= 'ctr')
   if not found then
@@ -126,7 +128,7 @@ end
 ---  tinykg.train.average), `losses` of the phases that are through, `waiting`: done and total of
 ---  those that wait for their next turn, by name, `from`: done when this turn began, `seconds`,
 ---  `draws`, on which no_grad's random numbers depend, `beginning` while the model's begin_epoch or
----  on_epoch runs, and `waits`
+---  on_epoch or a phase's begin runs, `begun` between that and the phase's first step, and `waits`
 ---  and `drops` of schedule = plateau
 ---@field best {epoch: integer?, value: number?, metrics: table?} of the epochs validated so far
 ---@field epoch_times number[] seconds
@@ -227,9 +229,19 @@ function Run:begin_epoch(epoch)
   source_line.within(model.begin_epoch, step.no_grad, model.begin_epoch, model, epoch)
 end
 
+--- Calls the function `begin` of the phase whose first step of the epoch is next, if it has one.
+local function begin_phase(self, phase)
+  local at = self.at
+  if not phase.begin or at.done > 0 or at.begun then return end
+  at.beginning = true
+  source_line.within(phase.begin, phase.begin, self.model, at.epoch)
+  at.begun, at.draws, at.beginning = true, step.draws(), nil
+end
+
 --- Moves the position to the next phase, in a circle, that has steps left in this epoch.
 local function next_phase(self)
   local at, waiting = self.at, self.at.waiting or {}
+  at.begun = nil
   for k = 1, #self.phases do
     local i = (at.phase + k - 1) % #self.phases + 1
     local phase = self.phases[i]
@@ -253,6 +265,7 @@ local function train_epoch(self)
   end
   while at.phase <= #self.phases do
     local phase = self.phases[at.phase]
+    begin_phase(self, phase)
     local loss_of_phase, finished = phase:epoch(at, function(p, done, count, loss)
       at.seconds = before + clock.now() - started
       self.line.update(function() return progress_of(self, p, done, count, loss) end)

@@ -1,12 +1,16 @@
 --- The phases of a model's training, which alternate within an epoch. Each is a step of its own.
 --
 -- A model without a function `phases` has one phase, with its `loss`. Otherwise model:phases(data,
--- o) returns a list of {name, loss [, steps [, sample]] [, every] [, turn] [, bits] [, lr]
--- [, optimizer]}:
+-- o) returns a list of {name, loss [, steps [, sample]] [, rows] [, begin] [, every] [, turn]
+-- [, bits] [, lr] [, optimizer]}:
 --   name       what it is called in logs
 --   loss       fun(model, batch): Tensor
 --   steps      per epoch; without it, one for each batch of the training interactions
 --   sample     fun(model): batch, recorded in the step, for a phase with steps ({} without)
+--   rows       instead of steps: it walks through the ids 0 to rows - 1 once per epoch, in random
+--              order, in batches of batch_size: its loss gets {ids, n}
+--   begin      fun(model, epoch), called before its first step of an epoch, outside of steps; what
+--              it changes must be parameters or tensors of the model, which checkpoints have
 --   every      epochs from one in which it runs to the next, the first among them: 3 for 1, 4, 7
 --   turn       steps until the next phase has its turn, round after round: phases that take turns
 --              of 7 and 3 steps alternate so; without it, all steps of the epoch
@@ -18,6 +22,7 @@ local ffi = require 'ffi'
 local json = require 'tinykg.base.json'
 local tables = require 'tinykg.base.tables'
 local C = require 'tinykg.engine.lib'
+local arrays = require 'tinykg.engine.arrays'
 local accumulator = require 'tinykg.train.update.accumulator'
 local batches = require 'tinykg.data.loader.batches'
 local source_line = require 'tinykg.base.source_line'
@@ -42,8 +47,8 @@ Phase.__index = Phase
 -- ---- what a model declares ----
 
 local FIELDS = {name = 'string', loss = 'function', steps = 'number', sample = 'function',
-                optimizer = 'table or string', bits = 'number', every = 'number', lr = 'number',
-                turn = 'number'}
+                rows = 'number', begin = 'function', optimizer = 'table or string',
+                bits = 'number', every = 'number', lr = 'number', turn = 'number'}
 
 local function check_phase(recipe, i, p)
   if type(p) ~= 'table' then
@@ -53,7 +58,7 @@ local function check_phase(recipe, i, p)
     p[renamed.current('phase.draw')], p.draw = p.draw, nil
   end
   runtime.fields(('recipe %s: phase %d'):format(recipe.name, i), p,
-                 'name loss steps sample every turn bits lr optimizer', FIELDS)
+                 'name loss steps sample rows begin every turn bits lr optimizer', FIELDS)
   if not p.name or not p.loss then
     runtime.fail('recipe %s: phase %d: it needs a name and a loss', recipe.name, i)
   end
@@ -68,6 +73,10 @@ local function check_phase(recipe, i, p)
   if p.lr and p.optimizer then
     runtime.fail('recipe %s: phase %s: the lr of an optimizer of its own is set there', recipe.name,
                  p.name)
+  end
+  if p.rows and (p.steps or p.rows < 1 or p.rows % 1 ~= 0) then
+    runtime.fail('recipe %s: phase %s: %g rows, expected a whole number >= 1, without steps',
+                 recipe.name, p.name, p.rows)
   end
   if p.sample and not p.steps then
     runtime.fail('recipe %s: phase %s: it samples its batches, so steps must say how many per ' ..
@@ -106,17 +115,52 @@ end
 
 -- ---- making them ----
 
+--- Records a loss, and checks that it reads the weights that the data set has: of interactions, and
+--- of triples if the model has a graph of them. nil without any.
+---@return nil|fun(loss: function, model: table, batch: table): Tensor
+local function weights_reader(recipe, data)
+  local weighs = data.graph.weights
+  if not (data.train.weights or weighs) then return nil end
+  return function(loss, model, batch)
+    local read = not batch.weights
+    local seen = setmetatable({}, {__index = function(_, key)
+      if key == 'weights' then read = true end
+      return batch[key]
+    end})
+    local value = loss(model, seen)
+    local unread = not read and 'batch.weights, the weights of interactions (columns=weight:...)'
+      or weighs and data.graph.weights_due and not data.graph.weights_read
+      and 'the weights of triples (columns=triple_weight:...)'
+    if unread then
+      runtime.fail('recipe %s does not read %s: leave that column out', recipe.name, unread)
+    end
+    return value
+  end
+end
+
+--- The ids below n as rows of a data set, to be walked through.
+local function ids_below(n)
+  local ids = arrays.range(n)
+  return {n = n, users = ids, items = ids}
+end
+
 --- The function that records a step: of a batch of interactions with negatives sampled by the step,
---- or of what the phase samples.
+--- of ids, or of what the phase samples.
 local function step_function(self, p, model, data, o)
   if p.steps then
     return function() return p.loss(model, p.sample and p.sample(model) or {}) end
   end
+  if p.rows then
+    self.part = ids_below(p.rows)
+    return function(batch) return p.loss(model, {ids = batch.users, n = batch.n}) end
+  end
   local sampler = data.task ~= 'ctr'
     and loader.sampler(data, o.negatives, o.negative_sampling, model)
   self.part = data.train
+  local weights = not self.later and weights_reader(self.recipe, data)
   return function(batch)
     batch.negatives = sampler and sampler(batch.users) or nil -- sampled by the step
+    if weights then return weights(p.loss, model, batch) end
     return p.loss(model, batch)
   end
 end
@@ -145,8 +189,9 @@ function phases.of(recipe, model, data, o, settings)
   local list, optimizers = {}, {}
   for i, p in ipairs(declared(recipe, model, data, o)) do
     local self = setmetatable({name = p.name, loss = p.loss, steps = p.steps, o = o,
-                               every = p.every or 1, turn = p.turn,
-                               recipe = recipe, limit = settings.steps, times = {}, buffers = {},
+                               every = p.every or 1, turn = p.turn, later = i > 1,
+                               begin = p.begin, rows = p.rows, recipe = recipe,
+                               limit = settings.steps, times = {}, buffers = {},
                                rounding = settings.rounding}, Phase)
     self.optimizer = optimizer_of(recipe, p, o, optimizers)
     optimizers[p.name] = self.optimizer
@@ -185,8 +230,9 @@ local function batches_of(self, epoch, done)
     return function() return true end, self.steps
   end
   return loader.batches(self.part, {size = self.o.batch_size, seed = runtime.seed, epoch = epoch,
-                                  drop_last = self.o.drop_last, draw = self.o.draw,
-                                  skip = done}, nil, self.buffers)
+                                  drop_last = not self.rows and self.o.drop_last,
+                                  draw = not self.rows and self.o.draw or nil, skip = done},
+                        nil, self.buffers)
 end
 
 --- The argument of step number `at` of the first epoch; of the first if the epoch is over.

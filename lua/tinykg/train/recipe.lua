@@ -120,8 +120,8 @@ local function adam(r)
     }, r.optimizer)
     local decoupled = o.optimizer == 'adamw'
     if decoupled or r.l2 ~= 'in loss' then
-      settings.weight_decay = decoupled and o.weight_decay or o.l2
-      settings.decay_rank = o.l2_biases == false and 2 or nil
+      settings.weight_decay = decoupled and o.weight_decay or rawget(o, 'l2')
+      settings.decay_rank = rawget(o, 'l2_biases') == false and 2 or nil
     end
     return optim[o.optimizer](settings)
   end
@@ -231,6 +231,17 @@ function Recipe:complete(given)
     end
   end
   return o
+end
+
+--- A copy of the options for `build`: reading one that the recipe does not have is an error there.
+---@param o table of complete ---@return table
+function Recipe:for_build(o)
+  local meta = getmetatable(o)
+  return setmetatable(tables.merged(o), {asked = meta and meta.asked, __index = function(_, name)
+    if type(name) ~= 'string' or find(self, name) or name == 'preset' then return nil end
+    runtime.fail('recipe %s has no option %s%s', self.name, name,
+                 close_word.among(name, names(self)))
+  end})
 end
 
 --- The text of `tinykg run RECIPE --help`. ---@return string

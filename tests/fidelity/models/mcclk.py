@@ -105,14 +105,14 @@ class Model(shared.Model):
         own, between = (a @ a.t() / t).exp(), (a @ b.t() / t).exp()
         return -(between.diag() / (own.sum(1) + between.sum(1) - own.diag())).log()
 
-    def parts(self):
+    def views(self):
         users, entities = self.by_graph()
         user, entity = self.by_interactions()
         return (users, user), (entities, self.by_alike(entities), entity)
 
     def loss(self, part, batch):
         """252-308, 315-377, 391-402."""
-        (u1, u2), (i1, i2, i3) = self.parts()
+        (u1, u2), (i1, i2, i3) = self.views()
         user, item = batch['users'], batch['items']
         a, b = self.space(1, i2[item]), self.space(1, i3[item])
         contrast = self.apart(a, b).mean()
@@ -155,7 +155,7 @@ class Model(shared.Model):
     def scores(self, users, items):
         """Of the whole graph; the program's leave out half of its edges (main.py:93, 109-115)."""
         if getattr(self, 'ranked', None) is None:
-            self.ranked = self.parts()
+            self.ranked = self.views()
         (u1, u2), (i1, i2, i3) = self.ranked
         return ((u1[users] * i1[items]).sum(1) + (u2[users] * i2[items]).sum(1)
                 + (u2[users] * i3[items]).sum(1))

@@ -510,7 +510,8 @@ describe('tinykg report', function()
   it('has the best by validation first, and where it comes from', function()
     for i, auc in ipairs{0.6, 0.8, 0.7} do -- on test the other way round
       run('r' .. i, {options = {dim = i}, origin = {
-        command = 'tinykg run kgcn --set dim=' .. i, commit = '0123456789abcdef', machine = 'M'},
+        command = "tinykg run kgcn --out 'it'\\''s' --data 'my set' --seed 4 --quiet --set dim="
+          .. i, commit = '0123456789abcdef', machine = 'M'},
         data_set = {users = 1, items = 20, train = 5, valid = 6, test = 7}}, log_of{1},
         {metric = 'auc', valid = {auc = auc}, test = {auc = 1 - auc}})
     end
@@ -520,7 +521,8 @@ describe('tinykg report', function()
     local text = markup.text(page)
     assert.matches('1 user, 20 items; interactions: train 5, valid 6, test 7 · M · commit ' ..
                    '0123456789', text, 1, true)
-    assert.matches('The first row again: tinykg run kgcn --set dim=2', text, 1, true)
+    assert.matches("The first row again: tinykg run kgcn --data 'my set' --set dim=2 --seed ", text,
+                   1, true)
   end)
 
   it('says each setting that all runs of a recipe have once', function()

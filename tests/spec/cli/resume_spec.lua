@@ -215,7 +215,7 @@ end}
   it('has its folder for itself', function()
     local out = dir .. '/mine'
     gives(1, ([[
-      timeout 20 ./tinykg run recipes/kgcn.lua --quiet --data %s --set batch_size=16 \
+      timeout 300 ./tinykg run recipes/kgcn.lua --quiet --data %s --set batch_size=16 \
         --set patience=0 --set epochs=100000 --checkpoint 0 --out %s >/dev/null 2>&1 & pid=$!
       until test -e %s/last.safetensors; do sleep 0.01; done
       ./tinykg run --resume --out %s; status=$?; kill $pid; (exit $status)]]):format(data, out, out,

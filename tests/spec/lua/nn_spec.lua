@@ -412,3 +412,70 @@ describe('a model', function()
     assert.is_nil(rawget(graph, 'training'))
   end)
 end)
+
+describe('nn.Diffusion', function()
+  -- By numpy in float64 from the program's lines (HKUDS/DiffKG Model.py:182-210, 264-265, 278-280;
+  -- 145-149), with 5 steps.
+  local NUMBERS = {
+    weights = {1, 8326.2344, 760.448894, 285.320245, 149.486551},
+    row_share = {0.999949999, 0.999701228, 0.999452395, 0.9992035, 0.998954543},
+    noise_share = {0.01, 0.0244428972, 0.0330894311, 0.0399044568, 0.0457145589},
+    output_share = {1, 0.832665075, 0.454469948, 0.312571284, 0.238227},
+    state_share = {0, 0.167334919, 0.545530015, 0.687428648, 0.761772901},
+  }
+
+  --- One whose network returns 0, or `bias` everywhere.
+  local function silent(bias)
+    local diffusion = nn.Diffusion(6, {hidden = 4, waves = 5})
+    for _, p in ipairs(diffusion:parameters()) do p:copy(tk.zeros(p:size())) end
+    diffusion.output.bias:copy(tk.full(bias, 6))
+    return diffusion
+  end
+
+  it('has the numbers of its steps', function()
+    local diffusion = silent(0)
+    for name, want in pairs(NUMBERS) do
+      local got = diffusion[name]
+      near(want, tk.is_tensor(got) and got:totable() or got, 1e-7 * math.max(5, want[2]))
+    end
+    local waves = {-0.989992497, 0.999550034, 0.141120008, 0.0299955002, 0}
+    near(waves, diffusion.waves:totable()[4], 1e-6)
+  end)
+
+  it('weighs errors by step, and is trained by drawn steps and noise', function()
+    local diffusion = silent(0)
+    local given = {steps = tk.ids{0, 4, 2}, noise = tk.randn(3, 6)}
+    local y, errors = diffusion:train_on(tk.full(2, 3, 6), given)
+    near({0, 0, 0}, y:sum(2):totable(), 0)
+    near({4 * NUMBERS.weights[1], 4 * NUMBERS.weights[5], 4 * NUMBERS.weights[3]},
+         errors:totable(), 1e-3)
+    local drawn, times = select(2, diffusion:train_on(tk.ones(1000, 6))):totable(), {}
+    for _, weight in ipairs(drawn) do times[weight] = (times[weight] or 0) + 1 end
+    for _, weight in ipairs(diffusion.weights:totable()) do
+      assert.near(200, times[weight], 4 * math.sqrt(1000 * 0.2 * 0.8))
+    end
+  end)
+
+  it('ends with what the network says at the first step', function()
+    near({3, 3, 3, 3, 3, 3}, silent(3):restore(tk.randn(2, 6)):totable()[2], 1e-6)
+  end)
+
+  it('learns rows', function()
+    local rows, diffusion = {}, nn.Diffusion(8, {hidden = 32, dropout = 0})
+    for i = 1, 8 do
+      rows[i] = {}
+      for j = 1, 8 do rows[i][j] = (i + j) % 4 == 0 and 1 or 0 end
+    end
+    rows = tk.tensor(rows)
+    local step = tk.step(function() return (select(2, diffusion:train_on(rows))):mean() end,
+                         {optimizer = tk.optim.adam{lr = 0.01}})
+    for _ = 1, 300 do step() end
+    assert(((diffusion:restore(rows) - rows):square():mean()):item() < 0.01)
+  end)
+
+  it('refuses no step and no noise', function()
+    for _, o in ipairs{{steps = 0}, {noise_scale = 0}, {waves = 1}} do
+      assert.has_error(function() nn.Diffusion(4, o) end)
+    end
+  end)
+end)

@@ -103,3 +103,36 @@ describe('subgraph_weights', function()
                    fixtures.message(graph.subgraph_weights, graph, 1, 'edges'), 1, true)
   end)
 end)
+
+describe('a graph', function()
+  local graph = tk.graph{head = {0, 0, 1, 0, 2, 2}, relation = {1, 0, 1, 0, 0, 1},
+                         tail = {1, 1, 0, 2, 2, 1}, nodes = 3, relations = 2, inverse = true,
+                         single = true}
+
+  it('with single edges has the lowest relation from each head to each tail', function()
+    local e, found = graph:triples(), {}
+    for k = 0, e.n - 1 do
+      found[k + 1] = ('%d %d %d'):format(e.heads[k], e.relations[k], e.tails[k])
+    end
+    assert.same({'0 0 1', '0 0 2', '1 1 0', '1 3 2', '2 2 0', '2 1 1', '2 0 2'}, found)
+  end)
+
+  it('draws at most n edges of each head, each as often', function()
+    assert.equal(7, graph:at_most(3):sum():item())
+    local drawn, times = {}, 600
+    for _ = 1, times do
+      local mask = graph:at_most(1):totable()
+      for k, x in ipairs(mask) do drawn[k] = (drawn[k] or 0) + x end
+      assert.same({1, 1, 1}, {mask[1] + mask[2], mask[3] + mask[4], mask[5] + mask[6] + mask[7]})
+    end
+    for k, share in ipairs{1 / 2, 1 / 2, 1 / 2, 1 / 2, 1 / 3, 1 / 3, 1 / 3} do
+      assert.near(share, drawn[k] / times, 4 * math.sqrt(share * (1 - share) / times))
+    end
+  end)
+
+  it('gives rows of its matrix, edges that are given twice counted twice', function()
+    assert.same({{1, 1, 1}, {0, 1, 1}}, graph:dense_rows(tk.ids{2, 0}):totable())
+    local twice = tk.graph{head = {0, 0, 0}, tail = {3, 3, 1}, nodes = {2, 4}}
+    assert.same({{0, 0, 0, 0}, {0, 1, 0, 2}}, twice:dense_rows(tk.ids{1, 0}):totable())
+  end)
+end)

@@ -160,6 +160,28 @@ describe('training', function()
     assert.same(seen[1], seen[3])
   end)
 
+  it('walks through ids once per epoch, after what the phase begins with', function()
+    local begun, sizes, visits = {}, {}, nil
+    trained(data, function(d)
+      local m = build(d)
+      m.visits = tk.parameter(tk.zeros(10, 1))
+      function m.phases()
+        return {{name = 'cf', loss = m.loss}, {
+          name = 'ids', rows = 10, optimizer = tk.optim.sgd{lr = 1},
+          begin = function(self, epoch) begun[#begun + 1] = {self == m, epoch} end,
+          loss = function(self, batch)
+            sizes[batch.n] = true
+            return self.visits:gather(batch.ids):sum()
+          end}}
+      end
+      return m
+    end, {epochs = 3, batch_size = 4, drop_last = true, draw = 'users'},
+    {on_epoch = function(_, _, run) visits = run.model.visits:totable() end})
+    assert.same({{true, 1}, {true, 2}, {true, 3}}, begun)
+    assert.same({[4] = true, [2] = true}, sizes)
+    for _, count in ipairs(tensors.flat(visits)) do assert.equal(-3, count) end
+  end)
+
   it('shares the optimizer of an earlier phase by its name', function()
     local result = trained(data, with{phases = function(self)
       local list = two_phases(self)
@@ -225,6 +247,8 @@ describe('training', function()
     {function() return {{name = 'a'}} end, 'phase 1: it needs a name and a loss'},
     {function(m) return {{name = 'a', loss = m.loss, stesp = 3}} end, 'phase 1: no field stesp'},
     {function(m) return {{name = 'a', loss = m.loss, steps = 0}} end, 'phase a: 0 steps'},
+    {function(m) return {{name = 'a', loss = m.loss, rows = 0.5}} end, 'phase a: 0.5 rows'},
+    {function(m) return {{name = 'a', loss = m.loss, rows = 2, steps = 2}} end, 'without steps'},
     {function(m) return {{name = 'a', loss = m.loss, steps = 'x'}} end, 'steps is a string'},
     {function(m) return {{name = 'a', loss = m.loss, sample = m.loss}} end, 'steps must say how'},
     {function(m) return {{name = 'a', loss = m.loss, every = 2}} end, 'every 2 epochs'},

@@ -14,6 +14,7 @@ local prints = shell.prints
 local SMALL = '--set dim=8 --set lr=0.01 --set batch_size=128 --set patience=0 --set eval_every=1'
 local ALSO = { -- for recipes whose defaults are large for a small test
   kgat = '--set kg_batch_size=128 --set layers=8',
+  diffkg = '--set hidden=32', -- with which few steps lower the diffusion's loss
 }
 
 local function recipes()

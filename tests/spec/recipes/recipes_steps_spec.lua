@@ -90,6 +90,13 @@ function given.kgcl(model, drawn)
   model.kg_size = #golden.cases.kgcl.batches[1].kg_heads
 end
 
+--- DiffKG's triples: those of the given graph, and those that its denoised rows keep.
+function given.diffkg(model, drawn)
+  model.some = tk.tensor(drawn.some)
+  model.drawn:copy(tk.no_grad(model.draw, model))
+  assert.same(drawn.drawn, model.drawn:totable())
+end
+
 --- KGRec's random numbers, in the order in which it draws them, come with the batch.
 local NUMBERS = {'some', 'pairs', 'gumbel', 'any', 'noise1', 'noise2', 'order'}
 
@@ -110,6 +117,9 @@ local function losses_of(recipe, model, o)
   local list = {{fn = function(batch)
     return recipe == 'kgrec' and with_numbers(model, batch) or model:loss(batch)
   end}}
+  if recipe == 'diffkg' then
+    table.insert(list, 1, {fn = function(b) return model:diffusion_loss(b.diffusion) end})
+  end
   if model.kg_loss and recipe ~= 'cke' then
     list[2] = {fn = function() return model:kg_loss(model.given) end, lr = o.kg_lr}
   end
@@ -141,6 +151,8 @@ local function tensors(batch)
   for _, column in ipairs{'heads', 'relations', 'tails', 'negatives'} do
     kg[column] = batch['kg_' .. column] and tk.ids(batch['kg_' .. column])
   end
+  b.diffusion = batch.diffusion_ids and {ids = tk.ids(batch.diffusion_ids),
+    given = {steps = tk.ids(batch.diffusion_steps), noise = tk.tensor(batch.diffusion_noise)}}
   kg.counts = batch.kg_counts and tk.tensor(batch.kg_counts)
   for _, name in ipairs(batch.some and NUMBERS or {}) do b[name] = tk.tensor(batch[name]) end
   return b, kg

@@ -103,6 +103,7 @@ local function print_text(recipe, data, s, found, a)
   local tk, memory_table = require 'tinykg', require 'tinykg.cli.memory_table'
   print(('%s on %s, %s, %s'):format(recipe.name, tostring(data), tk.device(),
                                     format.count(tk.threads(), 'thread')))
+  for _, warning in ipairs(data.warnings or {}) do format.print('note: ' .. warning) end
   print()
   print(memory_table.in_all(found.widths, found.exact))
   print()

@@ -57,6 +57,14 @@ local function longer(graph, more)
     longest[name] = arrays.ints(longest.n)
     for i = 0, graph.n - 1 do longest[name][i] = graph[name][i] end
   end
+  if graph.weights then -- the others weigh as much as these on average
+    local sum = 0
+    longest.weights = arrays.floats(longest.n)
+    for i = 0, graph.n - 1 do
+      longest.weights[i], sum = graph.weights[i], sum + graph.weights[i]
+    end
+    for i = graph.n, longest.n - 1 do longest.weights[i] = sum / math.max(graph.n, 1) end
+  end
   return longest
 end
 

@@ -160,8 +160,22 @@ function files.read(path, spec)
   return read
 end
 
---- The interactions of a table: { n, users, items [, ratings, labels, times] }, whose other columns
---- it forgets. Warns of columns of numbers that were not read, since they have other texts.
+--- A column of weights; nil without one. Errors: one is below 0, by its line.
+---@param read tinykg.Columns ---@param column number? ---@return ffi.cdata*? float
+local function weights_of(read, column)
+  local weights = column and read:numbers(column, 'float')
+  for i = 0, weights and read.n - 1 or -1 do
+    if weights[i] < 0 then
+      error(("%s: '%g' is not a weight (0 or more), column %d"):format(read:where(i),
+        weights[i], column), 0)
+    end
+  end
+  return weights
+end
+
+--- The interactions of a table: { n, users, items [, ratings, labels, times, weights] }, whose
+--- other columns it forgets. Warns of columns of numbers that were not read, since they have other
+--- texts.
 ---@param raw table with warnings
 ---@param read tinykg.Columns
 ---@param at table<string, number> fields and their columns
@@ -172,6 +186,7 @@ function files.interactions(raw, read, at, user, item)
   all.ratings = at.rating and read:numbers(at.rating, 'float')
   all.labels = at.label and read:numbers(at.label, 'float')
   all.times = at.timestamp and read:numbers(at.timestamp)
+  all.weights = weights_of(read, at.weight)
   for _, field in ipairs { 'rating', 'label', 'timestamp' } do
     local why = at[field] and read:unread(at[field])
     if why then
@@ -182,15 +197,16 @@ function files.interactions(raw, read, at, user, item)
   return all
 end
 
---- The triples of a table, which it frees: { n, heads, relations, tails }; none without a table.
+--- The triples of a table, which it frees: { n, heads, relations, tails [, weights] }; none without
+--- a table.
 ---@param read tinykg.Columns? ---@param head number? the column ---@param relation number?
----@param tail number? ---@return table
-function files.triples(read, head, relation, tail)
+---@param tail number? ---@param weight number? ---@return table
+function files.triples(read, head, relation, tail, weight)
   if not read then
     return { n = 0, heads = arrays.ints(0), relations = arrays.ints(0), tails = arrays.ints(0) }
   end
   local graph = { n = read.n, heads = read:ids(head), relations = read:ids(relation),
-    tails = read:ids(tail) }
+    tails = read:ids(tail), weights = weights_of(read, weight) }
   read:free()
   return graph
 end

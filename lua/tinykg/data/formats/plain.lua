@@ -6,12 +6,15 @@
 --
 -- Option `columns` says which columns other files have, by name or by number (from 1):
 --   columns = { user = 'uid', item = 'isbn', rating = 3, head = 1, relation = 2, tail = 3 }
+-- A column of weights is read only if it is named there: `weight` of interactions, `triple_weight`
+-- of the graph's triples.
 -- If all columns used of a file are given by number, it has no header. A .csv is separated by
 -- commas, or by semicolons if its first line has no comma. Interactions separated by '::' need no
 -- header: user, item, rating, timestamp, as in MovieLens.
 
 local attributes = require 'tinykg.data.formats.attributes'
 local arrays = require 'tinykg.engine.arrays'
+local tables = require 'tinykg.base.tables'
 local files = require 'tinykg.data.formats.files'
 local header = require 'tinykg.data.formats.header'
 local link = require 'tinykg.data.formats.link'
@@ -99,6 +102,12 @@ local function warn_other_graphs(dir, raw)
   return true
 end
 
+-- Says how a column that is called weight is read, if it is not.
+local function weight_hint(field, unread)
+  local there = tables.any(unread, function(name) return name:lower() == 'weight' end)
+  return there and (' (--data-set columns=%s:weight reads weights)'):format(field) or nil
+end
+
 local function read_graph_file(path, given, tokens, relations, raw)
   local dictionaries = { head = tokens, relation = relations, tail = tokens }
   if path:sub(-#TRIPLES) == TRIPLES then
@@ -106,21 +115,23 @@ local function read_graph_file(path, given, tokens, relations, raw)
       names = { tokens, relations, tokens } })
     return read, { head = 1, relation = 2, tail = 3 }
   end
-  local read, at, unread = read_table(path, { head = 's', relation = 's', tail = 's' },
-    dictionaries,
+  local wanted = { head = 's', relation = 's', tail = 's', triple_weight = given.triple_weight
+    and 'f' }
+  local read, at, unread = read_table(path, wanted, dictionaries,
     { required = { 'head', 'relation', 'tail' }, given = given, may_be_empty = true })
-  header.note_unread(raw, path, unread)
+  header.note_unread(raw, path, unread, weight_hint('triple_weight', unread))
   return read, at
 end
 
 local function read_graph(dir, given, tokens, relations, raw)
   local path, others = path_of(dir, GRAPHS, raw), warn_other_graphs(dir, raw)
   if not path then
+    if given.triple_weight then error('option columns: triple_weight: there is no kg.csv', 0) end
     if not others then raw.no_graph = 'no kg.{tsv,csv,txt,nt}: the graph has no triples' end
     return files.triples()
   end
   local read, at = read_graph_file(path, given, tokens, relations, raw)
-  return files.triples(read, at.head, at.relation, at.tail)
+  return files.triples(read, at.head, at.relation, at.tail, at.triple_weight)
 end
 
 -- Adds the names of a file of users or items that no interaction has. Returns the table and its
@@ -226,13 +237,14 @@ local function read_interactions(path, options, users, items, raw)
   local parts = not (options.split or options.ratios) and arrays.dictionary() or nil
   local wanted = { user = 's', item = 's', split = parts and 's' }
   wanted.rating, wanted.label, wanted.timestamp = number_kinds(options)
+  wanted.weight = (options.columns or {}).weight and 'f'
   local read, at, unread = read_table(path, wanted, { user = users, item = items, split = parts },
     { required = { 'user', 'item' }, given = options.columns,
       places = { 'user', 'item', 'rating', 'timestamp' } })
   local part_of = at.split and parts_of(read, at.split, parts)
   local all = files.interactions(raw, read, at, 'user', 'item')
   all.parts = part_of
-  header.note_unread(raw, path, unread)
+  header.note_unread(raw, path, unread, weight_hint('weight', unread))
   return all, read
 end
 

@@ -53,10 +53,11 @@ local function check_needed(found, at, need)
   end
 end
 
--- Reads the wanted columns: { field = kind }; `need` must be there. Notes the others.
-local function read_columns(path, want, need, dictionaries, raw, may_be_empty)
+-- Reads the wanted columns: { field = kind }; `need` must be there. Notes the others. `given`:
+-- names of columns that are not called as their fields.
+local function read_columns(path, want, need, dictionaries, raw, may_be_empty, given)
   local found, taken = header_of(path), {}
-  local where = header.layout(path, found.names, want, {})
+  local where = header.layout(path, found.names, want, { given = given })
   check_needed(found, where.at, need)
   for field, at in pairs(where.at) do taken[at] = dictionaries[field] end
   local read = files.read(path, { kinds = where.kinds, separator = found.separator, skip = 1,
@@ -120,9 +121,12 @@ end
 
 local function read_interactions(path, options, users, items, raw)
   local time = split.by_time[options.split] and 't' or 'T'
+  local weight = (options.columns or {}).weight
   local read, at = read_columns(path, {
     user_id = 's', item_id = 's', rating = 'f', label = 'f', timestamp = time,
-  }, { 'user_id', 'item_id' }, { user_id = users, item_id = items }, raw)
+    weight = weight and 'f',
+  }, { 'user_id', 'item_id' }, { user_id = users, item_id = items }, raw, false,
+    { weight = weight })
   return files.interactions(raw, read, at, 'user_id', 'item_id'), read
 end
 
@@ -145,12 +149,14 @@ local function read_links(path, items, tokens, raw)
   return links
 end
 
-local function read_triples(path, tokens, relations, raw)
+local function read_triples(path, options, tokens, relations, raw)
   if not path then return files.triples() end
-  local read, at = read_columns(path, { head_id = 's', relation_id = 's', tail_id = 's' },
-    { 'head_id', 'relation_id', 'tail_id' },
-    { head_id = tokens, tail_id = tokens, relation_id = relations }, raw, true)
-  return files.triples(read, at.head_id, at.relation_id, at.tail_id)
+  local weight = (options.columns or {}).triple_weight
+  local read, at = read_columns(path, { head_id = 's', relation_id = 's', tail_id = 's',
+    triple_weight = weight and 'f' }, { 'head_id', 'relation_id', 'tail_id' },
+    { head_id = tokens, tail_id = tokens, relation_id = relations }, raw, true,
+    { triple_weight = weight })
+  return files.triples(read, at.head_id, at.relation_id, at.tail_id, at.triple_weight)
 end
 
 -- X of a file X.inter, or X.train.inter.
@@ -213,7 +219,7 @@ function recbole.load(dir, options)
   raw.all, raw.read = read_all(dir, stem, options, users, items, raw)
   read_side(path '.user', 'user_id', users, raw, {})
   local titles, found = read_side(path '.item', 'item_id', items, raw, wanted)
-  raw.graph = read_triples(path '.kg', tokens, relations, raw)
+  raw.graph = read_triples(path '.kg', options, tokens, relations, raw)
   local links = read_links(path '.link', items, tokens, raw)
   add_attributes(raw, stem, found, wanted, items, tokens, relations, links)
   if raw.graph.n == 0 then

@@ -25,18 +25,29 @@ local function positive_positions(part)
   return positions, n
 end
 
+--- What the weights of the rows that batches take are multiplied with, so that their mean is 1.
+---@param part table ---@param positions? ffi.cdata* of these rows; nil: all
+---@param n number how many ---@return number
+local function share_of_mean(part, positions, n)
+  local sum = 0
+  for i = 0, n - 1 do sum = sum + part.weights[positions and positions[i] or i] end
+  return sum > 0 and n / sum or 0
+end
+
 -- Each row once, in an order that depends on seed and epoch.
 local function interactions(part, options, labelled)
   local positions, n = nil, part.n
   if part.labels and not labelled then positions, n = positive_positions(part) end
   local order = options.shuffle ~= false
     and arrays.permutation(n, options.seed or 0, options.epoch or 0, STREAM) or nil
+  local share = part.weights and share_of_mean(part, positions, n)
   return { n = n, size = math.min(options.size, n), fill = function(batch, first)
     for i = 0, batch.n - 1 do
       local at = order and order[first + i] or first + i
       if positions then at = positions[at] end
       batch.users[i], batch.items[i] = part.users[at], part.items[at]
       if batch.labels then batch.labels[i] = part.labels[at] end
+      if share then batch.weights[i] = part.weights[at] * share end
     end
   end }
 end
@@ -70,10 +81,11 @@ function batches.labelled(draw)
     .. 'draw=interactions, or rank them (task=ranking)'):format(draw)
 end
 
---- An iterator over one epoch of batches: { n, users, items [, labels], number }, the arrays int32,
--- int32 and float32. Each call refills and returns the same table: copy what must stay. Errors: a
+--- An iterator over one epoch of batches: { n, users, items [, labels] [, weights], number }, the
+-- arrays int32, int32, float32 and float32. Weights are shares of their mean over the epoch's rows.
+-- Each call refills and returns the same table: copy what must stay. Errors: a
 -- wrong option.
----@param part table rows: users, items, labels
+---@param part table rows: users, items, labels, weights
 ---@param options {size: number, shuffle: boolean?, seed: number?, epoch: number?, task: string?,
 --- draw: string?, drop_last: boolean?, skip: integer?} shuffled unless shuffle is false; task
 --- 'ranking' takes only positives; draw: 'interactions' (each once), 'users' or 'distinct_users'
@@ -89,7 +101,8 @@ function batches.iterate(part, options)
   local source = (sampling[o.draw] or interactions)(part, o, labelled)
   local n, size = source.n, math.max(source.size, 1)
   local batch = { users = arrays.ints(size), items = arrays.ints(size), number = o.skip or 0,
-    labels = labelled and arrays.floats(size) or nil }
+    labels = labelled and arrays.floats(size) or nil,
+    weights = part.weights and arrays.floats(size) or nil }
   local first, last = (o.skip or 0) * size, o.drop_last and n - n % size or n
   return function()
     if first >= last then return nil end

@@ -19,12 +19,13 @@ local function count_of(name, n)
 end
 
 --- Tensors of one batch size, made once and refilled.
-local function buffers(cache, n, labelled)
+local function buffers(cache, n, labelled, weighted)
   local b = cache[n]
   if not b then
     b = show.batch{n = n, users = tensor.create(tensor.I32, {n}),
                    items = tensor.create(tensor.I32, {n}),
-                   labels = labelled and tensor.create(tensor.F32, {n}) or nil}
+                   labels = labelled and tensor.create(tensor.F32, {n}) or nil,
+                   weights = weighted and tensor.create(tensor.F32, {n}) or nil}
     cache[n] = b
   end
   return b
@@ -34,6 +35,7 @@ local function fill(b, raw)
   b.users:write(raw.users, 0, raw.n)
   b.items:write(raw.items, 0, raw.n)
   if b.labels then b.labels:write(raw.labels, 0, raw.n) end
+  if b.weights then b.weights:write(raw.weights, 0, raw.n) end
   b.number = raw.number
   return b
 end
@@ -44,7 +46,8 @@ local function refill(old, drawn)
   return old and old:copy(drawn) or drawn
 end
 
---- An iterator over one epoch of a part: {n, users, items [, labels]} with int32 and f32 tensors.
+--- An iterator over one epoch of a part: {n, users, items [, labels] [, weights]} with int32 and
+--- f32 tensors; weights, of a data set that has some, are shares of their mean over the epoch.
 --- The tensors are refilled by the next batch.
 ---@param part {n: integer, users: ffi.cdata*, items: ffi.cdata*} rows of a data set
 ---@param options table as of loader/batches.lua
@@ -57,7 +60,7 @@ function loader.batches(part, options, sampler, cache)
   return function()
     local raw = iterate()
     if not raw then return nil end
-    local batch = fill(buffers(cache, raw.n, raw.labels ~= nil), raw)
+    local batch = fill(buffers(cache, raw.n, raw.labels ~= nil, raw.weights ~= nil), raw)
     if sampler then
       batch.negatives = refill(batch.negatives, step.no_grad(sampler, batch.users))
     end
@@ -174,9 +177,11 @@ function loader.sampler(data, count, by, model)
 end
 
 --- A batch as pairs with labels, in a step: those of labelled data as they are; without labels, its
---- interactions with label 1 and each user with the sampled items with label 0.
----@param batch {users: Tensor, items: Tensor, labels: Tensor?, negatives: Tensor?}
----@return {users: Tensor, items: Tensor, labels: Tensor}
+--- interactions with label 1 and each user with the sampled items with label 0 and, where
+--- interactions have weights, weight 1.
+---@param batch {users: Tensor, items: Tensor, labels: Tensor?, negatives: Tensor?,
+---  weights: Tensor?}
+---@return {users: Tensor, items: Tensor, labels: Tensor, weights: Tensor?}
 function loader.labelled(batch)
   if batch.labels then return batch end
   local n, users, items = batch.users:size(1), {batch.users}, {batch.items}
@@ -185,7 +190,8 @@ function loader.labelled(batch)
   end
   local sampled = ops.full(0, n * (#users - 1))
   return {users = ops.cat(users), items = ops.cat(items),
-          labels = ops.cat{ops.full(1, n), sampled}}
+          labels = ops.cat{ops.full(1, n), sampled},
+          weights = batch.weights and ops.cat{batch.weights, ops.full(1, sampled:size(1))} or nil}
 end
 
 loader.item_triples = require 'tinykg.data.loader.item_triples'

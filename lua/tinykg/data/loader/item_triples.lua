@@ -42,6 +42,7 @@ return function(data, k)
     end
   end
   arrays.free(count)
+  from.weights_due = from.weights ~= nil
   for name, array in pairs(first) do
     first[name] = constant(name == 'known' and tensor.F32 or tensor.I32, {items, k}, array)
   end

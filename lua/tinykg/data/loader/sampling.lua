@@ -22,10 +22,20 @@ end
 -- A number of 0 .. n - 1, each within 2^-32 of equally likely.
 local function below(word, n) return math.floor(word / 4294967296 * n) end
 
+-- Weights of rows in the order of a CSR, divided by their mean.
+local function shares_of_mean(weights, csr)
+  local shares, sum = arrays.floats(csr.n), 0
+  for i = 0, csr.n - 1 do sum = sum + weights[i] end
+  for p = 0, csr.n - 1 do
+    shares[p] = sum > 0 and weights[csr.order[p]] * csr.n / sum or 0
+  end
+  return shares
+end
+
 local found = setmetatable({}, { __mode = 'k' })
 
--- The positives of a part by user: { n, users with any, count of these, offsets, items }. Made
--- once.
+-- The positives of a part by user: { n, users with any, count of these, offsets, items [, weights,
+-- as shares of their mean] }. Made once.
 local function taken(part)
   if found[part] then return found[part] end
   local positives, most = rows.positives(part), 0
@@ -33,15 +43,16 @@ local function taken(part)
   local csr = rows.csr(positives, most)
   local users, count = arrays.filled_rows(csr.offsets, most)
   found[part] = { n = csr.n, users = users, count = count, offsets = csr.offsets,
-    items = csr.items }
+    items = csr.items, weights = positives.weights and shares_of_mean(positives.weights, csr) }
   return found[part]
 end
 
 -- Writes a user, and the positive that the words choose, to row i of a batch.
 local function put(batch, i, of, user)
   local first = of.offsets[user]
-  batch.users[i] = user
-  batch.items[i] = of.items[first + below(words[2], of.offsets[user + 1] - first)]
+  local at = first + below(words[2], of.offsets[user + 1] - first)
+  batch.users[i], batch.items[i] = user, of.items[at]
+  if of.weights then batch.weights[i] = of.weights[at] end
 end
 
 --- Users sampled uniformly, with replacement; an epoch has as many rows as the part has positives

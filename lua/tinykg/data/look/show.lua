@@ -113,7 +113,8 @@ end
 local function part_text(part, what, names)
   local columns = {{'user', named(names.users, part.users)},
                    {'item', named(names.items, part.items)}}
-  for _, column in ipairs{{'label', part.labels}, {'rating', part.ratings}, {'time', part.times}} do
+  for _, column in ipairs{{'label', part.labels}, {'rating', part.ratings}, {'time', part.times},
+                          {'weight', part.weights}} do
     if column[2] then
       columns[#columns + 1] = {column[1], function(i) return ('%.10g'):format(column[2][i]) end}
     end
@@ -128,7 +129,9 @@ local function graph_text(graph, names, items)
   end
   return table_of(format.count(graph.n, 'triple'), graph.n, {
     {'head', entity(graph.heads)}, {'relation', named(names.relations, graph.relations)},
-    {'tail', entity(graph.tails)}})
+    {'tail', entity(graph.tails)}, graph.weights and {'weight', function(i)
+      return ('%.4g'):format(graph.weights[i])
+    end}})
 end
 
 --- Lets print show the parts and the graph of a data set by name. ---@param data tinykg.Data
@@ -153,6 +156,10 @@ function Batch:__tostring()
   if self.labels then
     local labels = self.labels:values()
     columns[3] = {'label', function(i) return ('%g'):format(labels[i]) end}
+  end
+  if self.weights then
+    local weights = self.weights:values()
+    columns[#columns + 1] = {'weight', function(i) return ('%.3g'):format(weights[i]) end}
   end
   if self.negatives then
     local each, values = self.negatives:size(2), self.negatives:values()

@@ -32,7 +32,7 @@ local function is_ratios(value)
 end
 
 local FIELDS = { user = true, item = true, rating = true, label = true, timestamp = true,
-  split = true, head = true, relation = true, tail = true }
+  split = true, head = true, relation = true, tail = true, weight = true, triple_weight = true }
 
 -- Returns false and, for a table, the wrong field.
 local function is_columns(value)

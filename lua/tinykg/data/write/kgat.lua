@@ -33,7 +33,8 @@ end
 ---@param out tinykg.Out
 function kgat.write(data, out)
   local _, has = texts.parts(data)
-  texts.say_without(has, out, 'kgat', 'ratings', 'times')
+  has.weights = has.weights or data.graph.weights ~= nil
+  texts.say_without(has, out, 'kgat', 'ratings', 'times', 'weights')
   local positive, left_out = {}, 0
   for _, name in ipairs(split.parts) do
     positive[name] = rows.positives(data[name])

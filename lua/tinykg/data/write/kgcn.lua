@@ -18,7 +18,8 @@ end
 ---@param out tinykg.Out
 function kgcn.write(data, out)
   local parts, has = texts.parts(data)
-  texts.say_without(has, out, 'kgcn', 'ratings', 'times')
+  has.weights = has.weights or data.graph.weights ~= nil
+  texts.say_without(has, out, 'kgcn', 'ratings', 'times', 'weights')
   if #parts > 1 then
     out:say('the split is left out: kgcn has one file of ratings, split anew by whoever reads it')
   end

@@ -1,13 +1,13 @@
---- Plain CSV: interactions.csv with user, item, label, rating and timestamp if known, and split;
---- kg.csv with head, relation, tail; items.csv and users.csv if these two do not have everything.
---- Names with commas or quotes are in quotes.
+--- Plain CSV: interactions.csv with user, item, label, rating, timestamp and weight if known, and
+--- split; kg.csv with head, relation, tail, and weight if known; items.csv and users.csv if these
+--- two do not have everything. Names with commas or quotes are in quotes.
 
 local tables = require 'tinykg.data.write.tables'
 local texts = require 'tinykg.data.write.texts'
 
 local plain = { name = 'plain' }
 
-local HEADS = { labels = 'label', ratings = 'rating', times = 'timestamp' }
+local HEADS = { labels = 'label', ratings = 'rating', times = 'timestamp', weights = 'weight' }
 
 --- Names of the files that a set of this format may have.
 ---@return string[]
@@ -68,7 +68,7 @@ function plain.write(data, out, options)
   texts.say_unused(data, out)
   local names = texts.all_names(data, out, quoted)
   write_interactions(out, data, names, options.whole)
-  tables.triples(out, 'kg.csv', { 'head', 'relation', 'tail' }, data.graph, names, ',')
+  tables.triples(out, 'kg.csv', { 'head', 'relation', 'tail' }, data.graph, names, ',', 'weight')
   local users, items = tables.without_rows(data, (texts.parts(data)))
   if items_needed(data, names, items) then write_items(out, data, names) end
   if users > 0 then

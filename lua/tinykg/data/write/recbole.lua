@@ -9,7 +9,8 @@ local texts = require 'tinykg.data.write.texts'
 
 local recbole = { name = 'recbole' }
 
-local HEADS = { labels = 'label:float', ratings = 'rating:float', times = 'timestamp:float' }
+local HEADS = { labels = 'label:float', ratings = 'rating:float', times = 'timestamp:float',
+  weights = 'weight:float' }
 
 --- Names of the files that a set of this format may have.
 ---@param dir string
@@ -83,7 +84,7 @@ function recbole.write(data, out, options)
   local names = texts.all_names(data, out, no_tabs)
   write_interactions(out, stem, data, names, options.whole)
   tables.triples(out, stem .. '.kg', { 'head_id:token', 'relation_id:token', 'tail_id:token' },
-    data.graph, names, '\t')
+    data.graph, names, '\t', 'weight:float')
   out:file(stem .. '.link', function(put)
     put('item_id:token\tentity_id:token\n')
     for item = 0, data.items - 1 do

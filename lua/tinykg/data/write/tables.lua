@@ -11,7 +11,7 @@ local tables = {}
 ---@return function[] cells each (rows, i) -> text
 function tables.columns(has, heads)
   local head, cells = {}, {}
-  for _, column in ipairs { 'labels', 'ratings', 'times' } do
+  for _, column in ipairs { 'labels', 'ratings', 'times', 'weights' } do
     if has[column] then
       head[#head + 1] = heads[column]
       local single = column ~= 'times'
@@ -36,20 +36,23 @@ function tables.put_rows(put, rows, names, cells, gap, last)
   end
 end
 
---- Writes the triples, below a first line; no file without triples.
+--- Writes the triples, below a first line, to which `weight` is added if they have weights; no file
+--- without triples.
 ---@param out tinykg.Out
 ---@param file string
 ---@param head string[]
 ---@param graph table
 ---@param names {entities: table, relations: table}
 ---@param gap string
-function tables.triples(out, file, head, graph, names, gap)
+---@param weight string
+function tables.triples(out, file, head, graph, names, gap, weight)
   if graph.n == 0 then return end
   out:file(file, function(put)
-    put(table.concat(head, gap) .. '\n')
+    put(table.concat(head, gap) .. (graph.weights and gap .. weight or '') .. '\n')
     for i = 0, graph.n - 1 do
       put(names.entities[graph.heads[i]] .. gap .. names.relations[graph.relations[i]] .. gap
-        .. names.entities[graph.tails[i]] .. '\n')
+        .. names.entities[graph.tails[i]]
+        .. (graph.weights and gap .. texts.number(graph.weights[i], true) or '') .. '\n')
     end
   end)
 end

@@ -65,12 +65,13 @@ function texts.all_names(data, out, clean)
   return all
 end
 
---- The parts with rows: { name, rows }, and which of labels, ratings, times all of them have.
+--- The parts with rows: { name, rows }, and which of labels, ratings, times, weights all of them
+--- have.
 ---@param data tinykg.Data
 ---@return table[] parts
 ---@return table<string, boolean> has
 function texts.parts(data)
-  local parts, has = {}, { labels = true, ratings = true, times = true }
+  local parts, has = {}, { labels = true, ratings = true, times = true, weights = true }
   for _, name in ipairs(split.parts) do
     if data[name].n > 0 then
       parts[#parts + 1] = { name = name, rows = data[name] }

@@ -26,6 +26,7 @@ function edges.gradient(model, fields, users, items)
     if graph.weights then w:copy(graph.weights) else C.tkg_tensor_fill(w.kept, 1) end
     graphs[field] = graph
     model[field], parts[i] = graph:weighted(parameter(w)), {graph = graph, weights = w}
+    model[field].is_weighted = graph.is_weighted -- weights of its triples go on to count
   end
   local ok, message = xpcall(function()
     model:score(users, items):sum():backward()

@@ -12,10 +12,10 @@ local BOX = {left = LEFT, right = RIGHT, bottom = BOTTOM}
 
 ---@class ChartPoint
 ---@field x number bytes ---@field y number ---@field sd number? of y
----@field label string beside the point ---@field title string under the pointer
+---@field label string? beside the point ---@field title string under the pointer
 ---@class PointSeries
 ---@field label string ---@field colour integer 1..8 ---@field id string? of its legend entry
----@field points ChartPoint[] in the order of the line
+---@field points ChartPoint[] in the order of the line ---@field hollow boolean?
 
 local function extent(series)
   local most, low, high = 0, math.huge, -math.huge
@@ -33,15 +33,15 @@ local function draw_point(p, X, Y)
   local bar = p.sd and html.path{class = 'line thin', d = ('M%.1f %.1fL%.1f %.1f'):format(
     x, Y(p.y - p.sd), x, Y(p.y + p.sd))}
   return {bar, html.circle{class = 'dot', cx = x, cy = y, r = 4, html.title{p.title}},
-          html.text{x = x + 8, y = y - 6, p.label}}
+          p.label and html.text{x = x + 8, y = y - 6, p.label}}
 end
 
 local function draw(s, X, Y)
   local line = table.concat(tables.map(s.points, function(p, i)
     return ('%s%.1f %.1f'):format(i == 1 and 'M' or 'L', X(p.x), Y(p.y))
   end))
-  return html.g{class = 'c' .. s.colour, ['data-g'] = s.id, html.path{class = 'line thin', d = line,
-                                                   html.title{s.label}},
+  return html.g{class = 'c' .. s.colour .. (s.hollow and ' hollow' or ''), ['data-g'] = s.id,
+                html.path{class = 'line thin', d = line, html.title{s.label}},
                 tables.map(s.points, function(p) return draw_point(p, X, Y) end)}
 end
 

@@ -1,5 +1,6 @@
 --- What a section's runs were made of: the data set's counts, machines, commits, the command of the
 --- best group.
+local command = require 'tinykg.run.folder.command'
 local format = require 'tinykg.report.format'
 local html = require 'tinykg.report.page.html'
 local tables = require 'tinykg.base.tables'
@@ -34,10 +35,12 @@ local function all_of(section, field)
   return tables.unique(list)
 end
 
---- The command of the first run of the best group.
+--- The command that trains the runs of the best group again; nil where they do not have theirs.
 local function command_of(section)
-  local run = section.groups[1].runs[1]
-  return type(run.config.origin) == 'table' and run.config.origin.command
+  local runs = section.groups[1].runs
+  local line = type(runs[1].config.origin) == 'table' and runs[1].config.origin.command
+  local seeds = tables.map(runs, function(run) return run.config.seed end)
+  return type(line) == 'string' and command.again(command.words(line), seeds)
 end
 
 --- ---@param section ReportSection
@@ -49,11 +52,11 @@ function origins.render(section)
                  #short > 0 and (#short == 1 and 'commit ' or 'commits ') .. format.list(short)}
   local texts = {}
   for i = 1, 3 do texts[#texts + 1] = parts[i] or nil end
-  local command = command_of(section)
+  local again = command_of(section)
   return {
     #texts > 0 and html.p{class = 'quiet', table.concat(texts, ' \194\183 ')},
-    command and #section.groups > 1 and html.p{class = 'quiet', 'The first row again: ',
-                                               html.code{command}},
+    again and #section.groups > 1 and html.p{class = 'quiet', 'The first row again: ',
+                                             html.code{again}},
   }
 end
 

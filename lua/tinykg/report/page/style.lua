@@ -73,6 +73,7 @@ g.off { display: none; }
 .tip[hidden] { display: none; }
 .tip i { font-style: normal; } .tip span { color: var(--ink); }
 svg .segment { fill: currentColor; }
+svg .hollow .dot, svg .segment.hollow { fill: var(--page); stroke: currentColor; stroke-width: 2; }
 svg .outline { fill: var(--outline); }
 .c0 { color: var(--c0); } .c1 { color: var(--c1); } .c2 { color: var(--c2); }
 .c3 { color: var(--c3); } .c4 { color: var(--c4); } .c5 { color: var(--c5); }

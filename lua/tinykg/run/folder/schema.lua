@@ -68,7 +68,7 @@ function schema.state(phases, optimizers)
   return {at = {epoch = 'count', phase = 'count', done = 'count', total = 'number',
                 losses = {each = 'number'}, seconds = 'number', draws = 'count',
                 waits = 'count?', drops = 'count?', owed = 'count?', waiting = 'table?',
-                from = 'count?'},
+                from = 'count?', begun = 'boolean?'},
           best = {epoch = 'count?', value = 'number?', metrics = 'table?'},
           steps = {each = 'count', n = phases}, times = {each = 'number', n = phases},
           updates = {each = 'count', n = optimizers}, memory = {each = 'number'}, held = 'table',
