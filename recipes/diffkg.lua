@@ -66,7 +66,7 @@ function DiffKG:loss(batch)
   local o, rows, other = self.o, self:node_embeddings(true)
   local u, i, j = self:batch_embeddings(batch, rows)
   local l2 = tk.loss.l2(self.users.weight, self.entities.weight, self.relations.weight, self.mix)
-  return tk.loss.interactions(u, i, j, batch.labels) * (u:size(1) / o.batch_size)
+  return tk.loss.interactions(u, i, j, batch.labels, batch.weights) * (u:size(1) / o.batch_size)
     + self:view_contrast(batch, other, rows, o.temperature) * o.ssl_weight + l2 * (2 * o.l2)
 end
 

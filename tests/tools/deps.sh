@@ -87,6 +87,7 @@ run_group() {
 }
 test_group() {
   need xz-utils 'makes .xz files in the tests' has xz
+  want openmpi-bin 'mpirun, for the tests of ranks' has mpirun
   has_modules lpty busted.runner && return
   need lua-lpty 'a pseudo-terminal, for the tests of the prompt' lua lpty
   need lua-busted 'runs the tests' lua busted.runner
