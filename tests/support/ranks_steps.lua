@@ -65,7 +65,8 @@ local networks = {
   end},
   {'neighbours', function()
     local weights = (p.y:gather(one):matmul(p.intents, {transpose_b = true})):softmax()
-    return tk.neighbor_sum(weights, p.x:gather(sampled):reshape(-1, d)):matmul(p.square):tanh():square():mean()
+    local rows = p.x:gather(sampled):reshape(-1, d)
+    return tk.neighbor_sum(weights, rows):matmul(p.square):tanh():square():mean()
   end},
   {'columns', function() return tk.cat({p.x, layer(p.y)}, 2):gather(one):square():mean() end},
 }

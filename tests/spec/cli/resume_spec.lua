@@ -60,6 +60,8 @@ describe('a run that goes on', function()
     {'ktup', '--set epochs=3 --set dim=16 --set batch_size=8 --set eval_every=1 ' ..
              '--data-set task=ranking', 'ktup, phases in turns'},
     {'mkr', '--set epochs=5 --set batch_size=64 --set kg_interval=2', 'mkr, a phase now and then'},
+    {'diffkg', '--bits 2 --set epochs=5 --set dim=16 --set hidden=64 --set batch_size=64 ' ..
+               '--set eval_every=1 --data-set task=ranking', 'diffkg, a phase that draws first'},
     {'sgl', '--bits 2 --set epochs=6 --set dim=16 --set batch_size=256 --data-set task=ranking',
      'sgl, views of an epoch'},
     {'bpr-mf', '--set epochs=6 --set dim=16 --set batch_size=256 --set optimizer_bits=8 ' ..

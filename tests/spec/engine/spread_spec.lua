@@ -1,5 +1,5 @@
--- Values dealt to ranks: steps of small networks have the same losses and gradients, bit for bit, on
--- any number of ranks, whether their columns can be dealt or not.
+-- Values dealt to ranks: steps of small networks have the same losses and gradients, bit for bit, on any
+-- number of ranks, whether their columns can be dealt or not.
 local fixtures = require 'tests.support.fixtures'
 local mpi = require 'tests.support.mpi'
 local shell = require 'tests.support.shell'

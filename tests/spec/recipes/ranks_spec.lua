@@ -18,7 +18,8 @@ describe('ranks', function()
   setup(function() data = select(2, shell.demo(2100, 2100)) end)
   teardown(fixtures.clean)
 
-  local SHORT = '--set epochs=2 --set eval_every=1 --set eval_users=40 --steps 4 --data-set task=ranking --bits '
+  local SHORT = '--set epochs=2 --set eval_every=1 --set eval_users=40 --steps 4 ' ..
+    '--data-set task=ranking --bits '
 
   for _, name in ipairs(recipes()) do
     it('give the same bits, whatever their number: ' .. name, function()
