@@ -34,7 +34,7 @@ function CoLaKG:loss(batch)
   local l2 = tk.loss.l2(self:batch_embeddings(batch, self.users.weight, self.items.weight))
     + tk.loss.l2(self:batch_embeddings(batch, self.of_users(self.user_texts),
                                        self.of_items(self.texts)))
-  return tk.loss.interactions(u, i, j, batch.labels) + l2 * (self.o.l2 / u:size(1))
+  return tk.loss.interactions(u, i, j, batch.labels, batch.weights) + l2 * (self.o.l2 / u:size(1))
 end
 
 function CoLaKG:explain(u, i) return tk.edges.gradient(self, {'graph'}, u, i) end
