@@ -58,7 +58,7 @@ SONAME := libtinykg.so.$(shell sed -n 's/^\#define TKG_ABI \([0-9]*\).*/\1/p' $(
 
 # --- what is built -------------------------------------------------------------------------------
 
-LAYERS   := base data tape autodiff passes run
+LAYERS   := base collective data tape autodiff passes run
 SRCS     := $(sort $(wildcard $(LAYERS:%=engine/%/*.c) kernels/cpu/dispatch/*.c))
 CPU_SRCS := $(sort $(wildcard kernels/cpu/*.c))
 OBJS     := $(SRCS:%.c=$(BUILD)/obj/%.o) \

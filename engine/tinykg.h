@@ -20,7 +20,7 @@
 
 #include <stdint.h>
 
-#define TKG_ABI 2           /* changes when this header does */
+#define TKG_ABI 3           /* changes when this header does */
 #define TKG_VERSION "0.1.0" /* install_spec compares the rockspec and the changelog with it */
 
 #ifdef __cplusplus
@@ -52,7 +52,8 @@ const char *tkg_engine_device(const tkg_engine *engine);
 const char *tkg_engine_note(const tkg_engine *engine);
 int tkg_engine_supports(const tkg_engine *engine, int op); /* 1: the device has this op */
 void tkg_engine_set_seed(tkg_engine *engine, uint64_t seed);
-int tkg_engine_set_threads(tkg_engine *engine, int threads); /* 0..1024; 0: one per core */
+int tkg_engine_set_threads(tkg_engine *engine,
+                           int threads); /* 0..1024; 0: one per core, shared with other ranks */
 int tkg_engine_threads(const tkg_engine *engine);
 /* Sets how many tiles of rows plans made from here on run at a time, at most; 0, the default: one
  * for each thread. Each has memory of its own. The results are the same bits. */
@@ -73,6 +74,49 @@ void tkg_engine_trim(tkg_engine *engine);
  * they ran, but nothing is computed or allocated, and their outputs are zeros. Each call resets the
  * counts of step memory to those before the first. */
 void tkg_engine_set_plan_only(tkg_engine *engine, int on);
+
+/* ---- ranks: processes of one launcher that compute together ---- */
+
+/* Joins the processes that a launcher (mpirun, srun) has started with this one; all of them call
+ * it. `how`: "none" (alone, as an engine is at first), "mpi", or "auto", which is "mpi" where the
+ * launcher's variables tell of more than one process. A process joins once; its engines share the
+ * ranks. TKG_E_ARGUMENT for another name, TKG_E_UNSUPPORTED if no MPI library fits the launcher
+ * (TINYKG_MPI names one), TKG_E_DEVICE. */
+int tkg_engine_join(tkg_engine *engine, const char *how);
+int tkg_engine_rank(const tkg_engine *engine);               /* 0 alone */
+int tkg_engine_ranks(const tkg_engine *engine);              /* how many there are; 1 alone */
+int tkg_engine_local_ranks(const tkg_engine *engine);        /* on this machine */
+const char *tkg_engine_ranks_note(const tkg_engine *engine); /* library and machines; "" alone */
+/* Plans steps from here on as if there were so many ranks (0: those that there are), this one being
+ * rank 0: for a plan-only engine. */
+int tkg_engine_plan_ranks(tkg_engine *engine, int ranks);
+int tkg_engine_planned_ranks(const tkg_engine *engine); /* as set; 0 by default */
+const char *tkg_mpi_library(void); /* that would be used; "": none, tkg_error() says why */
+/* What the launcher's variables say, before or without joining: its name (NULL: no launcher) and
+ * this process's rank and number of ranks. */
+const char *tkg_launcher_name(void);
+int tkg_launcher_rank(void);
+int tkg_launcher_ranks(void);
+/* Collective operations on host memory: each rank calls them in the same order. They fail with
+ * TKG_E_RANKS and its message when another rank fails or dies. */
+int tkg_collective_broadcast(tkg_engine *engine, void *data, int64_t bytes, int root);
+/* Writes the chunks of all ranks to `all`, in order; rank r's has bytes[r] bytes. */
+int tkg_collective_gather(tkg_engine *engine, const void *mine, void *all, const int64_t *bytes);
+int tkg_collective_all_to_all(tkg_engine *engine, const void *send, const int64_t *send_bytes,
+                              void *receive, const int64_t *receive_bytes);
+/* Replaces n elements by their sum or maximum over ranks: "sum f32" "max f32" "sum f64" "sum i64"
+ * "max i64". Sums are made in the order of ranks. */
+int tkg_collective_reduce(tkg_engine *engine, const char *how, void *values, int64_t n);
+int tkg_collective_barrier(tkg_engine *engine);
+/* TKG_E_RANKS if a rank has failed or died, without waiting. */
+int tkg_collective_check(tkg_engine *engine);
+/* Before the process exits with `code`: see collective.h. Rank 0 prints the message first. */
+int tkg_collective_leave(tkg_engine *engine, int code, const char *message);
+/* Bytes that this rank has sent, or calls: "all_to_all" "all_gather" "all_reduce" "broadcast"
+ * "barrier"; of operations since the last reset. -1: no such kind. */
+double tkg_collective_bytes(const tkg_engine *engine, const char *kind);
+double tkg_collective_calls(const tkg_engine *engine, const char *kind);
+void tkg_collective_reset(tkg_engine *engine);
 
 /* Memory in bytes, by kind: parameter gradient optimizer kept_exact kept_quantized transient graph
  * data. Kind -1 is their sum; its peak is the largest sum since the last reset. */
@@ -131,6 +175,12 @@ int tkg_tensor_set_group(tkg_tensor *tensor, const char *option, double value);
  * rounded to the nearest; adam's updates round at random, with noise that depends on `number`, so
  * parameters should have different ones (0 to 2^20 - 1). TKG_E_ARGUMENT or TKG_E_MEMORY. */
 int tkg_tensor_set_bits(tkg_tensor *tensor, int bits, int number);
+/* Divides a parameter that is a large table by columns among the ranks that train together
+ * (placement.h), if it can be; alone it does nothing. Reading it then needs all ranks. A status. */
+int tkg_tensor_divide(tkg_tensor *tensor);
+int tkg_tensor_is_divided(const tkg_tensor *tensor);
+/* Makes a divided tensor whole on each rank; all ranks call it. A status. */
+int tkg_tensor_join(tkg_tensor *tensor);
 /* Whether it is a large table rather than a weight: a matrix of more rows than columns and 4,096
  * elements or more. Such parameters may have 16 bits or row-wise moments. */
 int tkg_tensor_is_table(const tkg_tensor *tensor);

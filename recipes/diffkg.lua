@@ -66,13 +66,17 @@ function DiffKG:loss(batch)
   local o, rows, other = self.o, self:node_embeddings(true)
   local u, i, j = self:batch_embeddings(batch, rows)
   local l2 = tk.loss.l2(self.users.weight, self.entities.weight, self.relations.weight, self.mix)
-  return tk.loss.interactions(u, i, j, batch.labels) * (u:size(1) / o.batch_size)
+  return tk.loss.interactions(u, i, j, batch.labels, batch.weights) * (u:size(1) / o.batch_size)
     + self:view_contrast(batch, other, rows, o.temperature) * o.ssl_weight + l2 * (2 * o.l2)
 end
 
 function DiffKG:phases() -- each with an Adam of its own (Main.py:59-67, 78-187)
   return {{name = 'diffusion', loss = self.diffusion_loss, rows = self.kg.nodes},
-    {name = 'cf', loss = self.loss, begin = function(m) m.drawn:copy(tk.no_grad(m.draw, m)) end}}
+    {name = 'cf', loss = self.loss, begin = function(m)
+      local drawn = tk.no_grad(m.draw, m)
+      m.drawn:copy(drawn)
+      drawn:free() -- now, not when Lua's collector runs
+    end}}
 end
 
 function DiffKG:explain(u, i) return tk.edges.gradient(self, {'kg', 'graph'}, u, i) end

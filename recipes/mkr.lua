@@ -1,7 +1,7 @@
 --- MKR: which items a user takes, and which tail a head and relation have: cross & compress units
 --- mix an item's vector with its entity's. Files and lines are hwwang55/MKR's below src/, whose
---- computation this is, but triples are sampled where it shuffles them (train.py:37), heads that
---- are no items (its data have none) have rows among them as in RecBole, and F1 replaces accuracy.
+--- computation this is, but heads that are no items (its data have none) have rows among them as in
+--- RecBole, and F1 replaces accuracy.
 local tk = require 'tinykg'
 
 local MKR = tk.nn.class('MKR', tk.nn.Ranker)
@@ -64,11 +64,12 @@ end
 --- An epoch of triples after the first of interactions and then after each kg_interval-th, with an
 --- Adam of its own (train.py:25-43; model.py:119-121).
 function MKR:phases(_, o)
-  local cf, n = {name = 'cf', loss = self.loss}, math.min(o.batch_size, self.kg.edges)
-  if n == 0 then return {cf} end
-  return {cf, {name = 'kg', loss = self.kg_loss, lr = o.kg_lr, every = o.kg_interval,
-               steps = math.ceil(self.kg.edges / n),
-               sample = function() return self.kg:sample_triples(n, 'triples') end}}
+  local cf, h, r, t = {name = 'cf', loss = self.loss}, unpack(self.triples)
+  return self.kg.edges == 0 and {cf} or {cf, {
+    name = 'kg', rows = self.kg.edges, lr = o.kg_lr, every = o.kg_interval, loss = function(_, b)
+      return self:kg_loss{heads = h:gather(b.ids), relations = r:gather(b.ids),
+                          tails = t:gather(b.ids)}
+    end}}
 end
 
 --- The score of each triple.
@@ -83,11 +84,10 @@ return tk.recipe{
   source = 'Wang et al., Multi-Task Feature Learning for Knowledge Graph Enhanced Recommendation, '
     .. 'WWW 2019; defaults of its program for MovieLens-1M (src/main.py:11-21)',
   options = {
-    {'dim', 8, 'size of embeddings'},
+    {'dim', 8, 'size of embeddings'}, {'kg_lr', 0.01, 'learning rate of triples'},
     {'layers', 1, 'low layers: cross & compress units, and as many dense ones'},
     {'high_layers', 1, 'layers that predict a tail from a head and a relation'},
     {'kg_interval', 3, 'epochs of interactions for one of triples'},
-    {'kg_lr', 0.01, 'learning rate of triples'},
     {'l2', 1e-6, 'weight of 1/2 |vectors|^2 of the batch, summed, and of weights'},
     {'lr', 0.02}, {'batch_size', 4096}, {'epochs', 20}, {'patience', 0},
   },
@@ -99,13 +99,13 @@ return tk.recipe{
   l2 = 'in loss',
   optimizer = {eps_hat = 1e-8}, -- TensorFlow 1's Adam (model.py:120)
   build = function(data, o)
-    local d = o.dim
+    local d, kg = o.dim, tk.graph(data, {one_way = true})
     local self = setmetatable({
-      kg = tk.graph(data, {one_way = true}), item_count = data.items, l2 = o.l2,
-      users = tk.nn.Embedding(data.users, d), entities = tk.nn.Embedding(data.entities, d),
+      kg = kg, triples = {kg:heads():keep(), kg:edge_relations():keep(), kg:tails()},
+      item_count = data.items, l2 = o.l2, users = tk.nn.Embedding(data.users, d),
       items = tk.nn.Embedding(data.entities, d, {bound = math.sqrt(6 / (data.items + d))}),
-      relations = tk.nn.Embedding(math.max(data.relations, 1), d),
-      units = {}, user_layers = {}, tail_layers = {}, head_layers = {},
+      entities = tk.nn.Embedding(data.entities, d), units = {}, user_layers = {}, tail_layers = {},
+      relations = tk.nn.Embedding(math.max(data.relations, 1), d), head_layers = {},
     }, MKR)
     local bound = math.sqrt(6 / (d + 1)) -- of each column
     for k = 1, o.layers do

@@ -43,8 +43,9 @@ typedef struct tkg_tile_call {
 
 typedef struct tkg_tiling {
   int64_t rows, tile; /* rows 0: a small group, whose ops are computed as wholes, one by one */
-  int chunks;         /* the rows are cut into so many: the parts of sums over rows */
-  char *memory;       /* of `memories` tiles, tile_bytes each, if tiles lie in the arena */
+  int64_t first_row, whole_rows; /* of a group whose rows are dealt to ranks, else 0 (op.h) */
+  int chunks;                    /* the rows are cut into so many: the parts of sums over rows */
+  char *memory; /* of `memories` tiles, tile_bytes each, if tiles lie in the arena */
   int64_t tile_bytes;
   int memories;
   double *seconds; /* NULL, or [memories, calls] zeros: what each tile memory's calls took is added;
@@ -111,6 +112,10 @@ typedef struct tkg_backend {
   int (*run)(const tkg_call *call);                                            /* status */
   const char *(*error)(
       void); /* message of this thread's last failed run or read; NULL: tkg_error() */
+
+  /* Whether kernels know which rows of a whole a node has (first_row in op.h): values can be dealt
+   * to ranks by rows. */
+  bool deals_rows;
 
   /* ---- groups of nodes, a tile of rows at a time ---- */
 

@@ -22,7 +22,8 @@ int tkg_engine_create(const char *device, tkg_engine **out) {
     return status;
   }
   e->references = 1;
-  e->threads = omp_get_num_procs();
+  e->threads = e->cores = omp_get_num_procs();
+  e->ranks = 1;
   e->replays = true;
   *out = e;
   return TKG_OK;
@@ -61,7 +62,7 @@ int tkg_engine_set_threads(tkg_engine *engine, int threads) {
   TKG__NEEDS(engine, TKG_E_ARGUMENT);
   if (threads < 0 || threads > 1024)
     return tkg__fail(TKG_E_ARGUMENT, "threads: %d is not in 0..1024 (0 = one per core)", threads);
-  engine->threads = threads ? threads : omp_get_num_procs();
+  engine->threads = threads ? threads : engine->cores;
   omp_set_num_threads(engine->threads); /* of what has no engine: reading files, ranking */
   return TKG_OK;
 }

@@ -19,16 +19,22 @@ enum tkg_kind {
 
 enum { TKG_BLOCK = 1 << 20 };
 
+typedef struct tkg_collective tkg_collective; /* collective/collective.h */
+
 struct tkg_engine {
   int references; /* the caller's, and one per tensor, tape, step and optimizer */
   const tkg_backend *backend;
-  char note[TKG_NOTE]; /* why "auto" took the CPU, or empty */
+  tkg_collective *collective; /* the process's ranks, borrowed; NULL: alone */
+  int planned_ranks;          /* tkg_engine_plan_ranks; 0: those that there are */
+  char note[TKG_NOTE];        /* why "auto" took the CPU, or empty */
   uint64_t seed;
   int threads;
+  int cores;    /* threads by default: those of the machine, shared by its ranks */
   int tiles;    /* at a time, at most; 0: one for each thread */
   bool tf32;    /* matrix products may use it, on devices that have it */
   bool replays; /* tkg_engine_set_replay */
   int64_t live[TKG_KIND_COUNT], peak[TKG_KIND_COUNT], peak_total;
+  int rank, ranks;         /* this process's number, and of how many that train together; 0 of 1 */
   int blocks, peak_blocks; /* tensors of TKG_BLOCK bytes or more */
   /* Values of the step that runs. Outputs are in tensors of their own when a run ends, so all steps
    * share this memory. */

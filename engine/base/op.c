@@ -196,14 +196,38 @@ int tkg__parts_of(int64_t rows) {
   return units < TKG_MOST_PARTS ? (int)units : TKG_MOST_PARTS;
 }
 
-int tkg__row_parts(const tkg_node *n, const tkg_node *const *in) {
-  if (!sums_rows(n, in) || in[0]->shape[0] < TKG_PARTED_ROWS || tkg__count(n) > TKG_MOST_PARTED)
-    return 0;
-  return tkg__parts_of(in[0]->shape[0]);
-}
-
 int64_t tkg__part_begin(int64_t rows, int parts, int part) {
   return part == parts ? rows : part_units(rows) * part / parts * TKG_PART_UNIT;
+}
+
+tkg_row_range tkg__row_range(const tkg_node *x) {
+  return (tkg_row_range){x->first_row, x->rank ? x->shape[0] : 1, x->whole_rows};
+}
+
+/* The part of the whole that begins with a row, or ends before it. */
+static int part_at(int64_t rows, int64_t row) {
+  const int parts = tkg__parts_of(rows);
+  int part = 0;
+  while (part < parts && tkg__part_begin(rows, parts, part) < row) part++;
+  return part;
+}
+
+int tkg__parts_in(const tkg_row_range *r) {
+  if (r->whole == 0) return tkg__parts_of(r->rows);
+  return part_at(r->whole, r->first + r->rows) - part_at(r->whole, r->first);
+}
+
+int64_t tkg__part_row(const tkg_row_range *r, int parts, int part) {
+  if (r->whole == 0) return tkg__part_begin(r->rows, parts, part);
+  const int first = part_at(r->whole, r->first);
+  return tkg__part_begin(r->whole, tkg__parts_of(r->whole), first + part) - r->first;
+}
+
+int tkg__row_parts(const tkg_node *n, const tkg_node *const *in) {
+  if (!sums_rows(n, in) || tkg__count(n) > TKG_MOST_PARTED) return 0;
+  const tkg_row_range range = tkg__row_range(in[0]);
+  const int64_t rows = range.whole > 0 ? range.whole : range.rows;
+  return rows < TKG_PARTED_ROWS ? 0 : tkg__parts_in(&range);
 }
 
 char *tkg__shape_text(const tkg_node *n, char out[TKG_SHAPE_TEXT]) {

@@ -40,6 +40,9 @@ typedef struct tkg_node {
   int64_t shape[TKG_MAX_RANK];
   double f[5]; /* recipes set 4; an update has f4 of the enum below */
   int64_t i[4];
+  /* Of a matrix whose rows are dealt to ranks (placement.h): `shape` is of the rows that this rank
+   * has, which begin with first_row of whole_rows. 0, 0: it has all of them. */
+  int64_t first_row, whole_rows;
 } tkg_node;
 
 /* RANDOM's i0: [0, 1), standard normal, -log(-log(uniform)). */
@@ -140,6 +143,17 @@ enum {
 int tkg__row_parts(const tkg_node *n, const tkg_node *const *in);
 int tkg__parts_of(int64_t rows);
 int64_t tkg__part_begin(int64_t rows, int parts, int part);
+
+/* The rows that a sum goes over or a tile is of: all of a value, or those that this rank has. A
+ * rank has whole parts, so that its partial sums are those of a run without ranks. tkg__row_range
+ * is that of a matrix; tkg__parts_in gives the number of parts and tkg__part_row the first row of
+ * part 0..parts, counted from the first that the rank has. */
+typedef struct tkg_row_range {
+  int64_t first, rows, whole; /* whole 0: there are no ranks */
+} tkg_row_range;
+tkg_row_range tkg__row_range(const tkg_node *x);
+int tkg__parts_in(const tkg_row_range *range);
+int64_t tkg__part_row(const tkg_row_range *range, int parts, int part);
 
 /* "f32 [2, 3]" into out, which is returned. */
 enum { TKG_SHAPE_TEXT = 96 };

@@ -4,12 +4,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "columns.h"
 #include "device.h"
 #include "error.h"
+#include "placement.h"
 #include "random.h"
 #include "shared/bf16.h"
 
-int tkg__tensor_like(tkg_engine *engine, const tkg_node *shape, int kind, tkg_tensor **out) {
+int64_t tkg__tensor_bytes(const tkg_tensor *t) {
+  return t->divided ? tkg__bytes(&t->shape) / t->engine->ranks : tkg__bytes(&t->shape);
+}
+
+static int create(tkg_engine *engine, const tkg_node *shape, int kind, bool divided,
+                  tkg_tensor **out) {
   char text[TKG_SHAPE_TEXT];
   *out = NULL;
   tkg_tensor *t = calloc(1, sizeof *t);
@@ -19,8 +26,9 @@ int tkg__tensor_like(tkg_engine *engine, const tkg_node *shape, int kind, tkg_te
   t->kind = kind;
   t->shape.dtype = shape->dtype;
   t->shape.rank = shape->rank;
+  t->divided = divided;
   memcpy(t->shape.shape, shape->shape, sizeof shape->shape);
-  int64_t bytes = tkg__bytes(&t->shape);
+  int64_t bytes = tkg__tensor_bytes(t);
   t->data = engine->backend->allocate(bytes);
   if (!t->data) {
     free(t);
@@ -33,6 +41,14 @@ int tkg__tensor_like(tkg_engine *engine, const tkg_node *shape, int kind, tkg_te
   tkg__engine_retain(engine);
   *out = t;
   return TKG_OK;
+}
+
+int tkg__tensor_like(tkg_engine *engine, const tkg_node *shape, int kind, tkg_tensor **out) {
+  return create(engine, shape, kind, false, out);
+}
+
+int tkg__tensor_divided(tkg_engine *engine, const tkg_node *shape, int kind, tkg_tensor **out) {
+  return create(engine, shape, kind, true, out);
 }
 
 int tkg_tensor_create(tkg_engine *engine, int dtype, int rank, const int64_t *shape, int kind,
@@ -73,7 +89,7 @@ tkg_tensor *tkg_tensor_retain(tkg_tensor *tensor) {
 void tkg_tensor_release(tkg_tensor *tensor) {
   if (!tensor || --tensor->references > 0) return;
   tkg_tensor_release(tensor->gradient);
-  tkg__memory_count(tensor->engine, tensor->kind, tkg__bytes(&tensor->shape), -1);
+  tkg__memory_count(tensor->engine, tensor->kind, tkg__tensor_bytes(tensor), -1);
   tensor->engine->backend->release(tensor->data);
   tkg_engine_release(tensor->engine);
   free(tensor);
@@ -133,7 +149,7 @@ static int64_t count_odd_nans(const char *numbers, int64_t count) {
   return found;
 }
 
-static void replace_odd_nans(char *numbers, int64_t count) {
+void tkg__replace_odd_nans(char *numbers, int64_t count) {
   for (int64_t i = 0; i < count; i++)
     if (odd_nan(bits_at(numbers, i))) memcpy(numbers + 4 * i, &quiet_nan, 4);
 }
@@ -145,7 +161,7 @@ static void write_replaced(const tkg_backend *backend, char *to, const char *fro
   for (int64_t first = 0; first < count; first += most) {
     int64_t n = count - first < most ? count - first : most;
     memcpy(piece, from + 4 * first, 4 * (size_t)n);
-    replace_odd_nans(piece, n);
+    tkg__replace_odd_nans(piece, n);
     backend->write(to + 4 * first, piece, 4 * n);
   }
 }
@@ -181,14 +197,16 @@ int tkg_tensor_write(tkg_tensor *tensor, const void *from, int64_t first, int64_
   if (status) return status;
   const tkg_backend *backend = tensor->engine->backend;
   char *to = (char *)tensor->data + 4 * first;
-  if (tensor->shape.dtype == TKG_BF16)
+  if (tensor->divided)
+    status = tkg__write_columns(tensor, from, first, count);
+  else if (tensor->shape.dtype == TKG_BF16)
     write_halves(backend, (uint16_t *)tensor->data + first, from, count);
   else if (tensor->shape.dtype == TKG_F32 && count_odd_nans(from, count) > 0)
     write_replaced(backend, to, from, count);
   else
     backend->write(to, from, 4 * count);
   tensor->version++;
-  return TKG_OK;
+  return status;
 }
 
 int tkg_tensor_read(const tkg_tensor *tensor, void *to, int64_t first, int64_t count) {
@@ -197,9 +215,12 @@ int tkg_tensor_read(const tkg_tensor *tensor, void *to, int64_t first, int64_t c
   if (status) return status;
   const tkg_backend *backend = tensor->engine->backend;
   const bool half = tensor->shape.dtype == TKG_BF16;
-  status = half ? read_halves(backend, to, (const uint16_t *)tensor->data + first, count)
-                : backend->read(to, (const char *)tensor->data + 4 * first, 4 * count);
-  if (!status && tensor->shape.dtype != TKG_I32) replace_odd_nans(to, count);
+  if (tensor->divided)
+    status = tkg__read_columns(tensor, to, first, count);
+  else
+    status = half ? read_halves(backend, to, (const uint16_t *)tensor->data + first, count)
+                  : backend->read(to, (const char *)tensor->data + 4 * first, 4 * count);
+  if (!status && tensor->shape.dtype != TKG_I32) tkg__replace_odd_nans(to, count);
   return tkg__keep_backend_message(backend, status);
 }
 
@@ -226,8 +247,9 @@ int tkg_tensor_copy(tkg_tensor *to, const tkg_tensor *from) {
   if (to->engine->backend != from->engine->backend)
     return tkg__fail(TKG_E_DEVICE, "copy: a tensor of %s to one of %s", from->engine->backend->name,
                      to->engine->backend->name);
-  if (to->shape.dtype != from->shape.dtype) return convert(to, from);
-  to->engine->backend->copy(to->data, from->data, tkg__bytes(&to->shape));
+  if (to->shape.dtype != from->shape.dtype || to->divided != from->divided)
+    return convert(to, from);
+  to->engine->backend->copy(to->data, from->data, tkg__tensor_bytes(to));
   to->version++;
   return TKG_OK;
 }
@@ -277,7 +299,7 @@ int tkg_tensor_normal(tkg_tensor *tensor, double mean, double deviation, uint32_
 }
 
 static void set_kind(tkg_tensor *tensor, int kind) {
-  int64_t bytes = tkg__bytes(&tensor->shape);
+  int64_t bytes = tkg__tensor_bytes(tensor);
   tkg__memory_add(tensor->engine, tensor->kind, -bytes);
   tkg__memory_add(tensor->engine, kind, bytes);
   tensor->kind = kind;
@@ -291,12 +313,13 @@ void tkg_tensor_set_parameter(tkg_tensor *tensor, int wanted) {
     set_kind(tensor, wanted ? TKG_KIND_PARAMETER : TKG_KIND_DATA);
 }
 
-/* Gives a tensor another type's memory with the same numbers, rounded to the nearest. */
-static int change_type(tkg_tensor *tensor, int dtype) {
+/* Gives a tensor another type's memory, or whole or divided memory, with the same numbers, rounded
+ * to the nearest. */
+static int change_memory(tkg_tensor *tensor, int dtype, bool divided) {
   tkg_tensor *other;
   tkg_node shape = tensor->shape;
   shape.dtype = (uint8_t)dtype;
-  int status = tkg__tensor_like(tensor->engine, &shape, tensor->kind, &other);
+  int status = create(tensor->engine, &shape, tensor->kind, divided, &other);
   if (status) return status;
   status = convert(other, tensor);
   if (!status) {
@@ -304,7 +327,9 @@ static int change_type(tkg_tensor *tensor, int dtype) {
     tensor->data = other->data;
     other->data = data;
     other->shape.dtype = tensor->shape.dtype;
+    other->divided = tensor->divided;
     tensor->shape.dtype = (uint8_t)dtype;
+    tensor->divided = divided;
     tensor->tape = NULL; /* its leaf is another node now */
     tensor->version++;
   }
@@ -324,7 +349,30 @@ int tkg_tensor_set_bits(tkg_tensor *tensor, int bits, int number) {
                      TKG_MOST_NUMBERED - 1);
   tensor->number = number;
   int dtype = bits == 16 ? TKG_BF16 : TKG_F32;
-  return dtype == tensor->shape.dtype ? TKG_OK : change_type(tensor, dtype);
+  return dtype == tensor->shape.dtype ? TKG_OK : change_memory(tensor, dtype, false);
+}
+
+int tkg__divide_tensor(tkg_tensor *tensor, bool divided) {
+  return divided == tensor->divided ? TKG_OK : change_memory(tensor, tensor->shape.dtype, divided);
+}
+
+int tkg_tensor_is_divided(const tkg_tensor *tensor) {
+  TKG__NEEDS(tensor, 0);
+  return tensor->divided;
+}
+
+int tkg_tensor_join(tkg_tensor *tensor) {
+  TKG__NEEDS(tensor, TKG_E_ARGUMENT);
+  return tkg__divide_tensor(tensor, false);
+}
+
+int tkg_tensor_divide(tkg_tensor *tensor) {
+  TKG__NEEDS(tensor, TKG_E_ARGUMENT);
+  const bool divides = tensor->parameter && tensor->shape.dtype == TKG_F32 &&
+                       tkg__is_table(&tensor->shape) &&
+                       tkg__divides_rows(&tensor->shape, tensor->engine->ranks) &&
+                       tkg__divides_columns(&tensor->shape, tensor->engine->ranks);
+  return divides ? tkg__divide_tensor(tensor, true) : TKG_OK;
 }
 
 int tkg_tensor_is_table(const tkg_tensor *tensor) {

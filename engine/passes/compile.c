@@ -14,6 +14,7 @@
 #include "row_gradient.h"
 #include "save.h"
 #include "share_ids.h"
+#include "spread.h"
 #include "tape/alias.h"
 #include "tape/clip.h"
 #include "value_bits.h"
@@ -148,6 +149,7 @@ int tkg__compile(const tkg_tape *tape, const tkg_request *request, const tkg_pol
   if (!status && policy->fuse) tkg__fuse_widen(p);
   if (!status && loss >= 0) status = tkg__save(p, policy);
   if (!status && policy->fuse) status = tkg__share_ids(p);
+  if (!status) status = tkg__spread(p);
   p->tiled = policy->tiles;
   p->checked = policy->check;
   if (!status) status = tkg__plan(p);

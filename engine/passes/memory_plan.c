@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/placement.h"
 #include "tile.h"
 
 enum { ALIGN = 64 };
@@ -246,13 +247,14 @@ static int64_t scratch_in_group(const tkg_program *p, const tkg_group *g, int i)
   bool reduces = tkg__makes_parts(p, i);
   int64_t bytes = reduces ? tkg__bytes(n) : 0;
   if (rules->scratch_bytes) bytes = rules->scratch_bytes(n, in);
-  return reduces ? g->chunks * bytes : bytes;
+  return reduces ? (g->chunks + tkg__parts_of(g->whole_rows)) * bytes : bytes;
 }
 
 int64_t tkg__scratch_bytes(const tkg_program *p, int i) {
   const tkg_node *n = &p->tape->nodes[i], *in[TKG_MAX_INPUTS];
   if (p->group_of[i] >= 0) return scratch_in_group(p, &p->groups[p->group_of[i]], i);
   tkg__inputs_of(p->tape, n, in);
+  if (n->op == TKG_OP_EXCHANGE) return tkg__exchange_scratch(n, in[0], p->tape->engine->ranks);
   return p->tape->engine->backend->scratch_bytes(n, in);
 }
 

@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "delay.h"
 #include "memory_plan.h"
+#include "spread.h"
 #include "tile.h"
 
 /* ---- order ---- */
@@ -315,6 +316,10 @@ int tkg__plan(tkg_program *p) {
   if (!status) {
     find_storage(&z);
     status = put_in_order(&z);
+  }
+  if (!status) {
+    tkg__take_own_rows(p);
+    find_storage(&z); /* views of rows begin elsewhere now */
   }
   if (!status) {
     find_last_readers(&z);

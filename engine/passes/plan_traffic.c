@@ -180,7 +180,11 @@ static int count_launches(account *a, tkg_tile_call *calls, int o) {
     row = calls->call.node->op;
   } else {
     const tkg_group *g = &p->groups[group];
-    tiling = (tkg_tiling){g->rows, g->tile, g->chunks, NULL, g->tile_bytes, g->memories, NULL};
+    tiling = (tkg_tiling){.rows = g->rows,
+                          .tile = g->tile,
+                          .chunks = g->chunks,
+                          .tile_bytes = g->tile_bytes,
+                          .memories = g->memories};
     a->rows[row].ops++;
   }
   a->rows[row].launches +=

@@ -79,9 +79,9 @@ bool tkg__makes_parts(const tkg_program *p, int i) {
          tkg__part(p->tape, &p->tape->nodes[i]) == TKG_PART_REDUCES;
 }
 
-static int64_t rows_of(const tkg_tape *tape, const tkg_node *n, enum tkg_part part) {
-  if (is_list(tape, n)) return tkg__count(n);
-  return part == TKG_PART_REDUCES ? tape->nodes[n->in[0]].shape[0] : n->shape[0];
+static tkg_row_range rows_of(const tkg_tape *tape, const tkg_node *n, enum tkg_part part) {
+  if (is_list(tape, n)) return (tkg_row_range){.rows = tkg__count(n)};
+  return tkg__row_range(part == TKG_PART_REDUCES ? &tape->nodes[n->in[0]] : n);
 }
 
 /* Returns the least rows such that a tile of the node is a whole number of flat blocks. */
@@ -103,7 +103,8 @@ typedef struct grouping {
   bool adds;  /* one adds up in an order of its own: it runs so in a group of one as well */
   int nodes;  /* its members, but for those that add few rows: they gain nothing from tiles */
   int serial; /* counts groups that were begun */
-  int64_t rows, tile;
+  tkg_row_range rows;
+  int64_t tile;
   int32_t *made;  /* by node: the group that it was made in, by its serial number */
   bool *early;    /* by node: it runs in the first part of a group that is split */
   int32_t *later; /* the other nodes of that group */
@@ -113,7 +114,9 @@ typedef struct grouping {
 
 /* The number of chunks of so many rows: each makes a part of all sums of a group. Beyond the first
  * TKG_MOST_PARTS parts are LONGER. */
-static int chunks_of(const tkg_tile_rules *rules, int64_t rows) {
+static int chunks_of(const tkg_tile_rules *rules, const tkg_row_range *range) {
+  const int64_t rows = range->rows;
+  if (range->whole > 0) return tkg__parts_in(range);
   int64_t chunks = (rows + rules->part_rows - 1) / rules->part_rows;
   if (chunks > TKG_MOST_PARTS) {
     int64_t fewer = (chunks + LONGER - 1) / LONGER;
@@ -139,17 +142,24 @@ static bool all_small(const grouping *z, int end) {
 
 static void close_group(grouping *z, int end) {
   tkg_program *p = z->p;
-  bool worth = (z->nodes > 1 || z->adds) && z->rows >= z->rules->least_tiles * z->tile;
+  bool worth = (z->nodes > 1 || z->adds) && z->rows.rows >= z->rules->least_tiles * z->tile;
   worth = worth && !all_small(z, end);
   if (worth) {
-    p->groups[p->group_count] =
-        (tkg_group){.rows = z->rows, .tile = z->tile, .chunks = chunks_of(z->rules, z->rows)};
+    p->groups[p->group_count] = (tkg_group){.rows = z->rows.rows,
+                                            .tile = z->tile,
+                                            .first_row = z->rows.first,
+                                            .whole_rows = z->rows.whole,
+                                            .chunks = chunks_of(z->rules, &z->rows)};
     for (int o = z->first; o < end; o++)
       if (p->storage[p->order[o]] == p->order[o]) p->group_of[p->order[o]] = p->group_count;
     p->group_count++;
   }
   z->nodes = z->members = 0;
   z->adds = false;
+}
+
+static bool same_rows(const tkg_row_range *a, const tkg_row_range *b) {
+  return a->rows == b->rows && a->first == b->first && a->whole == b->whole;
 }
 
 static bool made_here(const grouping *z, int v) { return z->made[z->p->storage[v]] == z->serial; }
@@ -227,9 +237,9 @@ static bool can_be_late(const grouping *z, int i) {
  * makes. A group ends where rows are added to a sum over a graph that frees what it read: of the
  * two matrices that a layer's gradient is passed on by, one is then gone before the next two. In a
  * forward pass it also ends where a value may be written over one that it reads as a whole. */
-static bool joins(const grouping *z, int o, int64_t rows) {
+static bool joins(const grouping *z, int o, const tkg_row_range *rows) {
   const tkg_node *n = &z->tape->nodes[z->p->order[o]];
-  bool joins = z->nodes > 0 && rows == z->rows && z->members < z->rules->most_nodes;
+  bool joins = z->nodes > 0 && same_rows(rows, &z->rows) && z->members < z->rules->most_nodes;
   if (joins && can_be_late(z, z->p->order[o])) joins = !can_be_late(z, z->p->order[z->first]);
   if (joins && tkg__op_is(n->op, TKG_BASE)) joins = !frees_as_much(z, o, n);
   if (joins && tkg__forward_only(z->p)) joins = !waits_to_replace(z, o, n);
@@ -237,14 +247,16 @@ static bool joins(const grouping *z, int o, int64_t rows) {
   return joins;
 }
 
-/* The rows of node i if it can run in a group, else -1. What adds up in an order of its own in a
- * small group does so wherever it runs. */
-static int64_t group_rows(const grouping *z, int i) {
+/* The rows of node i if it can run in a group, else -1 of them. What adds up in an order of its own
+ * in a small group does so wherever it runs. */
+static tkg_row_range group_rows(const grouping *z, int i) {
   const tkg_node *n = &z->tape->nodes[i];
-  enum tkg_part part = tkg__part(z->tape, n);
-  int64_t rows = part == TKG_PART_NONE ? -1 : rows_of(z->tape, n, part);
-  if (rows < 0 || (tkg__adds_up_small(n) && runs_small(z, i))) return -1;
-  return (is_list(z->tape, n) && rows == 1) || rows >= z->rules->least_rows ? rows : -1;
+  const enum tkg_part part = tkg__part(z->tape, n);
+  const tkg_row_range none = {.rows = -1};
+  const tkg_row_range range = part == TKG_PART_NONE ? none : rows_of(z->tape, n, part);
+  if (range.rows < 0 || (tkg__adds_up_small(n) && runs_small(z, i))) return none;
+  const bool runs = (is_list(z->tape, n) && range.rows == 1) || range.rows >= z->rules->least_rows;
+  return runs ? range : none;
 }
 
 /* Whether the node adds up what it reads as a whole, or rows. Where tiles have memory of their own
@@ -259,15 +271,16 @@ static void add_to_group(grouping *z, int o) {
   int i = z->p->order[o];
   const tkg_node *n = &z->tape->nodes[i];
   if (z->p->storage[i] != i) return; /* a view runs nothing */
-  int64_t rows = group_rows(z, i), tile = tile_for(z->rules, n, tkg__part(z->tape, n));
-  if (rows < 0 || !joins(z, o, rows)) {
+  const tkg_row_range rows = group_rows(z, i);
+  const int64_t tile = tile_for(z->rules, n, tkg__part(z->tape, n));
+  if (rows.rows < 0 || !joins(z, o, &rows)) {
     close_group(z, o);
     z->first = o;
     z->serial++;
     z->rows = rows;
     z->tile = z->rules->tile;
   }
-  if (rows < 0) return;
+  if (rows.rows < 0) return;
   z->nodes += !tkg__op_is(n->op, TKG_BASE);
   z->members++;
   z->adds |= z->rules->most_bytes > 0 && adds_up(z, n);
@@ -359,7 +372,7 @@ static void split_group(grouping *z, int end, const tkg_node *n) {
 /* Whether the node has few rows and reads nothing that the group being made makes. */
 static bool may_run_before(const grouping *z, const tkg_node *n) {
   const bool ids = z->rules->most_bytes > 0 && n->op == TKG_OP_GATHER && n->dtype == TKG_I32;
-  if (z->nodes == 0 || (!tkg__op_is(n->op, TKG_TILED) && !ids) || FEW * tkg__rows(n) > z->rows)
+  if (z->nodes == 0 || (!tkg__op_is(n->op, TKG_TILED) && !ids) || FEW * tkg__rows(n) > z->rows.rows)
     return false;
   for (int k = 0; k < n->inputs; k++)
     if (made_here(z, n->in[k])) return false;
@@ -387,7 +400,7 @@ static bool reads_deferred(const grouping *z, const tkg_node *n) {
 static bool may_wait(const grouping *z, int i) {
   const tkg_node *n = &z->tape->nodes[i];
   if (z->p->storage[i] != i) return z->deferred > 0 && z->waits[z->p->storage[i]];
-  return (z->nodes > 0 || reads_deferred(z, n)) && runs_small(z, i) && group_rows(z, i) < 0;
+  return (z->nodes > 0 || reads_deferred(z, n)) && runs_small(z, i) && group_rows(z, i).rows < 0;
 }
 
 /* The group being made ends before the deferred nodes, which stand before place o. */
@@ -421,7 +434,8 @@ static void add_node(grouping *z, int o) {
   }
   if (reads_deferred(z, n)) place_deferred(z, o);
   o = move_before_deferred(z, o);
-  if (!view && z->nodes > 1 && group_rows(z, i) == z->rows && !joins(z, o, z->rows))
+  const tkg_row_range rows = group_rows(z, i);
+  if (!view && z->nodes > 1 && same_rows(&rows, &z->rows) && !joins(z, o, &rows))
     split_group(z, o, n);
   add_to_group(z, o);
 }

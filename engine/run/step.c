@@ -7,8 +7,10 @@
 
 #include "base/error.h"
 #include "check_finite.h"
+#include "exchange.h"
 #include "out_of_memory.h"
 #include "passes/plan.h"
+#include "passes/spread.h"
 #include "passes/tile.h"
 #include "profile.h"
 #include "shared/codec.h"
@@ -198,12 +200,25 @@ static int check_value(const run *r, int i) {
   return at_line(r, i, status);
 }
 
+/* Completes a sum over rows, of which the backend has made this rank's parts. */
+static int add_parts(const run *r, int i) {
+  const tkg_call call = call_of(r, i);
+  const bool dealt = call.node->inputs > 0 && call.in[0]->whole_rows > 0;
+  if (!dealt || tkg__row_parts(call.node, call.in) == 0) return TKG_OK;
+  return tkg__add_parts(r->step->engine, &call);
+}
+
 static int run_node(const run *r, int i) {
   if (is_view(r->p, i)) return TKG_OK;
   tkg_call call = call_of(r, i);
   tkg_engine *engine = r->step->engine;
-  int status = keep_message(r, engine->profile ? tkg__profile_call(engine, &call)
-                                               : engine->backend->run(&call));
+  int status;
+  if (call.node->op == TKG_OP_EXCHANGE)
+    status = tkg__run_exchange(engine, &call);
+  else
+    status = keep_message(r, engine->profile ? tkg__profile_call(engine, &call)
+                                             : engine->backend->run(&call));
+  if (!status) status = add_parts(r, i);
   return status ? at_line(r, i, status) : check_value(r, i);
 }
 
@@ -225,8 +240,14 @@ static tkg_tile_call tile_call_of(const run *r, int i) {
 
 static int run_group(const run *r, const tkg_group *g) {
   tkg_engine *engine = r->step->engine;
-  const tkg_tiling tiling = {g->rows,       g->tile,     g->chunks, engine->arena + g->memory,
-                             g->tile_bytes, g->memories, NULL};
+  const tkg_tiling tiling = {.rows = g->rows,
+                             .tile = g->tile,
+                             .first_row = g->first_row,
+                             .whole_rows = g->whole_rows,
+                             .chunks = g->chunks,
+                             .memory = engine->arena + g->memory,
+                             .tile_bytes = g->tile_bytes,
+                             .memories = g->memories};
   tkg_tile_call *calls = calloc((size_t)g->last - (size_t)g->first + 1, sizeof *calls);
   int n = 0;
   if (!calls) return tkg__fail(TKG_E_MEMORY, "no memory for a group of ops");
@@ -235,9 +256,16 @@ static int run_group(const run *r, const tkg_group *g) {
   int status = keep_message(r, engine->profile ? tkg__profile_tiles(engine, calls, n, &tiling)
                                                : engine->backend->run_tiles(calls, n, &tiling));
   free(calls);
-  for (int o = g->first; o <= g->last && !status; o++) status = check_value(r, r->p->order[o]);
+  for (int o = g->first; o <= g->last && !status; o++) {
+    status = add_parts(r, r->p->order[o]);
+    if (!status) status = check_value(r, r->p->order[o]);
+  }
   return status;
 }
+
+/* Whether Ctrl-C was pressed. Ranks run a step to its end: they stop between two, all at the same
+ * (lua/tinykg/engine/ranks). */
+static bool is_stopped(const run *r) { return !r->step->engine->collective && tkg_interrupted(0); }
 
 /* Runs the nodes in order. A step happens as a whole or not at all, so Ctrl-C stops it only before
  * its first update. */
@@ -245,7 +273,7 @@ static int queue_all(const run *r) {
   bool changed = false;
   for (int o = 0; o < r->p->order_count; o++) {
     int node = r->p->order[o], group = r->p->group_of[node];
-    if (!changed && tkg_interrupted(0)) return tkg__fail(TKG_E_INTERRUPTED, "interrupted");
+    if (!changed && is_stopped(r)) return tkg__fail(TKG_E_INTERRUPTED, "interrupted");
     int status = group < 0 ? run_node(r, node) : run_group(r, &r->p->groups[group]);
     if (status) return status;
     if (group >= 0) o = r->p->groups[group].last;
@@ -294,12 +322,12 @@ static int queue_or_replay(const run *r) {
   const void **bound;
   if (!r->replay || r->replay->refused || !engine->replays || !backend->capture_begin)
     return queue_all(r);
-  if (r->p->checked || engine->profile) return queue_all(r);
+  if (r->p->checked || engine->profile || engine->ranks > 1) return queue_all(r);
   if (!(bound = bound_to(r, &count))) return queue_all(r);
   bool same = tkg__replay_bind(r->replay, backend, bound, count);
   if (same && !r->replay->capture) capture(r);
   if (!r->replay->capture) return queue_all(r);
-  if (tkg_interrupted(0)) return tkg__fail(TKG_E_INTERRUPTED, "interrupted");
+  if (is_stopped(r)) return tkg__fail(TKG_E_INTERRUPTED, "interrupted");
   r->step->replayed++;
   return keep_message(r, backend->replay(r->replay->capture));
 }
@@ -309,6 +337,8 @@ static int run_all(const run *r) {
   char message[512];
   const tkg_backend *backend = r->step->engine->backend;
   if (r->step->engine->plan_only) return TKG_OK;
+  if (r->step->engine->ranks > 1 && !r->step->engine->collective)
+    return tkg__fail(TKG_E_ARGUMENT, "run: ranks that are not there can only be planned for");
   const double began = r->step->engine->profile ? tkg__profile_clock() : 0;
   int status = backend->begin ? keep_message(r, backend->begin(&r->context)) : TKG_OK;
   if (status) return status;
@@ -453,6 +483,7 @@ int tkg_optimizer_update(tkg_optimizer *optimizer, tkg_tensor *const *parameters
   tkg_program p = {.updates = true};
   int status = tkg_tape_create(step.engine, &p.tape);
   if (!status) status = record_updates(optimizer, p.tape, parameters, n);
+  if (!status) status = tkg__spread(&p);
   if (!status) status = tkg__plan(&p);
   run r = {&step, p.tape, &p, NULL, optimizer, context_of(&step, optimizer), NULL};
   if (!status) status = tkg__arena_reserve(step.engine, p.arena_bytes, p.at_peak);

@@ -151,7 +151,12 @@ static int create_state(const tkg_optimizer *o, const tkg_tensor *parameter, int
     return tkg_tensor_create(o->engine, TKG_I32, 1, &s.first, TKG_KIND_OPTIMIZER, out);
   if (slot == 1 && format & packed)
     return tkg_tensor_create(o->engine, TKG_F32, coded ? 2 : 1, scales, TKG_KIND_OPTIMIZER, out);
-  return tkg_tensor_create(o->engine, TKG_F32, p->rank, p->shape, TKG_KIND_OPTIMIZER, out);
+  tkg_node shape = *p;
+  shape.dtype = TKG_F32; /* of a parameter in 16 bits too */
+  int status = (parameter->divided ? tkg__tensor_divided
+                                   : tkg__tensor_like)(o->engine, &shape, TKG_KIND_OPTIMIZER, out);
+  if (!status) o->engine->backend->zero((*out)->data, tkg__tensor_bytes(*out));
+  return status;
 }
 
 static tkg_optimizer_slots *slots_of(tkg_optimizer *o, tkg_tensor *parameter) {

@@ -214,6 +214,7 @@ int tkg__tape_leaf(tkg_tape *tape, tkg_tensor *tensor) {
   tkg_node node = tensor->shape;
   node.op = TKG_OP_LEAF;
   node.parameter = (uint8_t)(tensor->parameter && !tensor->frozen);
+  node.i[0] = tensor->divided;
   int at = tkg__append(tape, &node, NULL);
   if (at < 0) return -1;
   tape->side[at].tensor = tkg_tensor_retain(tensor);

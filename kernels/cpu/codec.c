@@ -74,14 +74,14 @@ static void draw_columns(const tkg_codec *codec, const tile *t, tile_data *data)
 
 static void draw_affine(const tkg_codec *codec, const tile *t, tile_data *data) {
   draw_columns(codec, t, data);
-  tkg__philox_fill(codec->seed, tkg__codec_row_block(t->row), (t->row % 4 + t->rows + 3) / 4,
-                   codec->step, codec->stream, data->drawn);
+  tkg__philox_fill(codec->seed, tkg__codec_row_block(codec->first_row + t->row),
+                   (t->row % 4 + t->rows + 3) / 4, codec->step, codec->stream, data->drawn);
   data->words = data->drawn + t->row % 4;
 }
 
 static void draw_independent(const tkg_codec *codec, const tile *t, int64_t cols, tile_data *data) {
-  tkg__philox_fill(codec->seed, tkg__codec_block(cols, t->row, t->col), t->rows * t->stride / 8,
-                   codec->step, codec->stream, data->noise);
+  tkg__philox_fill(codec->seed, tkg__codec_block(cols, codec->first_row + t->row, t->col),
+                   t->rows * t->stride / 8, codec->step, codec->stream, data->noise);
   data->noise_stride = t->stride;
 }
 

@@ -16,7 +16,8 @@ static inline tkg_codec codec_of(const tkg_call *c, const tkg_node *node) {
                      .rounding = (int)node->i[1],
                      .seed = c->context->seed,
                      .step = c->context->step,
-                     .stream = (uint32_t)node->i[2]};
+                     .stream = (uint32_t)node->i[2],
+                     .first_row = node->first_row};
 }
 
 /* Elements first..first+count-1 of a matrix, just decoded: zero where their bit of `signs` is. A

@@ -209,9 +209,10 @@ static int dropout_flat(const tkg_call *c, int64_t begin, int64_t end) {
   const double p = c->node->f[0];
   const int32_t threshold = (int32_t)ceil(p * 65536.0 - 0.5);
   const float scale = (float)(1.0 / (1.0 - p));
+  const int64_t before = flat_before(c);
   for (int64_t unit = begin; unit < end; unit++) {
     int64_t first = flat_at(c, unit), n = flat_at(c, unit + 1) - first;
-    draw(noise, (uint64_t)(first / 8), c);
+    draw(noise, (uint64_t)((before + first) / 8), c);
     drop((float *)c->out + first, (const float *)c->data[0] + first, noise, n, threshold, scale);
   }
   return TKG_OK;

@@ -19,6 +19,11 @@ static inline int64_t flat_at(const tkg_call *c, int64_t unit) {
   return unit * FLAT_BLOCK < count ? unit * FLAT_BLOCK : count;
 }
 
+/* The number of elements before the first: those of rows that other ranks have. */
+static inline int64_t flat_before(const tkg_call *c) {
+  return c->node->first_row * tkg__cols(c->node);
+}
+
 /* Cost estimates of 1, 4 or 8 memory accesses per element; they decide how many threads an op gets.
  */
 static inline int64_t flat_work_1(const tkg_node *node, const tkg_node *const *in) {

@@ -36,8 +36,8 @@ static int random_run(const tkg_call *c, int64_t begin, int64_t end) {
   for (int64_t unit = begin; unit < end; unit++) {
     const int64_t first = flat_at(c, unit), n = flat_at(c, unit + 1) - first;
     float *out = (float *)c->out + first;
-    tkg__philox_fill(c->context->seed, (uint64_t)(first / 4), FLAT_BLOCK / 4, c->context->step,
-                     (uint32_t)c->node->i[1], words);
+    tkg__philox_fill(c->context->seed, (uint64_t)((flat_before(c) + first) / 4), FLAT_BLOCK / 4,
+                     c->context->step, (uint32_t)c->node->i[1], words);
     if (c->node->i[0] == TKG_RANDOM_UNIFORM)
       uniform_block(words, out, n);
     else if (c->node->i[0] == TKG_RANDOM_NORMAL)

@@ -268,8 +268,8 @@ static int fill(tile_op *o, const tkg_tile_call *t, cudaStream_t stream) {
     X(DROPOUT)
     X(ROW_NORM)
     X(NORMALIZE)
-    X(NORMALIZE_GRAD) X(SOFTMAX) X(SOFTMAX_GRAD) X(LOG_SOFTMAX) X(LOG_SOFTMAX_GRAD) X(ENCODE)
-        X(DECODE) X(SIGN_MASK)
+    X(NORMALIZE_GRAD)
+    X(SOFTMAX) X(SOFTMAX_GRAD) X(LOG_SOFTMAX) X(LOG_SOFTMAX_GRAD) X(ENCODE) X(DECODE) X(SIGN_MASK)
 #undef X
   }
   return tkg__fail(TKG_E_UNSUPPORTED, "%s: not in a small group", tkg__ops[o->op].name);
@@ -323,7 +323,8 @@ static bool runs_op(const tkg_node *n, const tkg_node *const *in) {
     X(DROPOUT)
     X(NARROW)
     X(PAD)
-    X(BROADCAST) X(SUM) X(ROW_NORM) X(NORMALIZE) X(NORMALIZE_GRAD) X(ENCODE) X(DECODE) X(SIGN_MASK)
+    X(BROADCAST)
+    X(SUM) X(ROW_NORM) X(NORMALIZE) X(NORMALIZE_GRAD) X(ENCODE) X(DECODE) X(SIGN_MASK)
 #undef X
         return true;
   }

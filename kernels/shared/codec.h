@@ -66,6 +66,8 @@ typedef struct tkg_codec {
   int rounding;
   uint64_t seed;
   uint32_t step, stream; /* the same at encoding and decoding */
+  int64_t first_row; /* of a matrix whose rows are dealt to ranks, a multiple of 4: noise goes by
+                        the rows of the whole */
 } tkg_codec;
 
 /* Bytes of a row of codes; of the plane of codes with its padding; of the whole packed matrix, at

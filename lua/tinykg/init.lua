@@ -96,6 +96,18 @@ function tk.threads(n)
   check(C.tkg_engine_set_threads(runtime.engine, math.max(-1, math.min(n, 2 ^ 31 - 1))))
 end
 
+--- Which rank this process is, from 0, of those that a launcher (mpirun, srun) has started; they
+--- compute runs together. 0 without a launcher. ---@return integer
+function tk.rank() return C.tkg_engine_rank(runtime.engine) end
+
+--- How many ranks there are, 1 without a launcher, and what connects them. The variable
+--- TINYKG_RANKS=none makes each process one alone.
+---@return integer n, string? note
+function tk.ranks()
+  local note = ffi.string(C.tkg_engine_ranks_note(runtime.engine))
+  return C.tkg_engine_ranks(runtime.engine), note ~= '' and note or nil
+end
+
 --- Sets how a GPU computes matrix products: 'float32' (the default), or 'tf32', which rounds the
 --- factors to 10 bits of fraction and is several times faster on GPUs that have it. All else is
 --- float32. The CPU always computes in float32; the note says so. Without a name: returns the

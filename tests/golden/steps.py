@@ -60,6 +60,8 @@ OPTIONS = {
                'steps': 3, 'noise': 0.1, 'e_loss': 0.3, 'best': 2, 'keep': 1, 'batch_size': 16,
                'scored_by': 'drawn', 'ssl_weight': 0.2, 'temperature': 0.5, 'l2': 0.01,
                'dropout': 0, 'row_dropout': 0, 'lr': 2e-3},
+    'text-features': {'dim': 4, 'layers': 2, 'neighbors': 6, 'l2': 0.05, 'item_dropout': 0,
+                      'user_dropout': 0, 'neighbor_dropout': 0, 'edge_dropout': 0, 'lr': 0.01},
 }
 
 LABELLED = ('kgcn', 'kgnn-ls', 'ripplenet', 'ckan', 'mkr', 'mcclk')
@@ -111,11 +113,18 @@ def start(name, o, data, random):
     else:
         d, r, c = o['dim'], golden.RELATIONS, views(o, random) if name == 'sgl' else {}
         c.update(zip(('users', 'items'), ids(golden.INTERACTIONS)))
+        if name == 'text-features':
+            texts = random.standard_normal((golden.ITEMS, 5))
+            c['texts'] = torch.tensor(numpy.round(texts * 1024) / 1024)
         shapes = {'sgl': {'nodes': (golden.ITEMS + golden.USERS, d)},
                   'ktup': dict({'users': (golden.USERS, d), 'items': (golden.ITEMS, d),
                                 'entities': (golden.ENTITIES, d)},
                                **{key: (r, d) for key in ('relations', 'relation_norms',
                                                           'preferences', 'preference_norms')}),
+                  'text-features': {
+                      'users.weight': (golden.USERS, d), 'items.weight': (golden.ITEMS, d),
+                      'of_items.weight': (d, 5), 'of_items.bias': (d,), 'of_users.weight': (d, 5),
+                      'of_users.bias': (d,), 'query': (5, 32), 'mix': (64, 1)},
                   'cke': {'users.weight': (golden.USERS, d), 'items.weight': (golden.ITEMS, d),
                           'entities.weight': (golden.ENTITIES, d),
                           'relations.weight': (r, o.get('relation_dim')),

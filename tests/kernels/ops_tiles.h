@@ -102,7 +102,11 @@ static result run_in_tiles(const tkg_node *node, std::vector<array> &in, bool in
   g.calls.push_back(t);
   copies[TKG_MAX_INPUTS] = copy_of(node);
   if (t.out_in_tile) add_copy(&g, &copies[TKG_MAX_INPUTS], node, t.call.out, out, false);
-  const tkg_tiling tiling = {rows, g.tile, chunks, NULL, g.tile_bytes, 0, NULL};
+  tkg_tiling tiling = {};
+  tiling.rows = rows;
+  tiling.tile = g.tile;
+  tiling.chunks = chunks;
+  tiling.tile_bytes = g.tile_bytes;
   char message[1024] = "";
   device->begin(&context);
   r.status = device->run_tiles(g.calls.data(), (int)g.calls.size(), &tiling);

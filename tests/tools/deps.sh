@@ -42,7 +42,7 @@ need() {
   case " $names " in *" $package "*) ;; *) names="${names:+$names }$package" ;; esac
 }
 
-# want PACKAGE WHY PROBE...: without it the build is slower. It is no failure when it cannot be had.
+# want PACKAGE WHY PROBE...: what can be done without: it is no failure when it cannot be had.
 want() {
   package=$1 why=$2; shift 2
   "$@" && return
@@ -87,6 +87,7 @@ run_group() {
 }
 test_group() {
   need xz-utils 'makes .xz files in the tests' has xz
+  want openmpi-bin 'mpirun, for the tests of ranks' has mpirun
   has_modules lpty busted.runner && return
   need lua-lpty 'a pseudo-terminal, for the tests of the prompt' lua lpty
   need lua-busted 'runs the tests' lua busted.runner

@@ -108,7 +108,7 @@ static bool supports(int op) { return kernel_of(op) != NULL; }
 static int64_t scratch_bytes(const tkg_node *node, const tkg_node *const *in) {
   const tkg_cpu_op *k = kernel_of(node->op);
   int parts = tkg__row_parts(node, in);
-  if (parts > 0) return parts * tkg__bytes(node);
+  if (parts > 0) return (parts + tkg__parts_of(in[0]->whole_rows)) * tkg__bytes(node);
   return k && k->scratch ? k->scratch(node, in) : 0;
 }
 
@@ -151,7 +151,9 @@ static int add_rows(const tkg_cpu_op *k, const tkg_call *c, float *part, int64_t
   return TKG_OK;
 }
 
+/* Where rows are dealt to ranks the engine adds the parts of all ranks up (run/exchange.c). */
 static void add_parts(const tkg_call *c, int parts) {
+  if (c->in[0]->whole_rows > 0) return;
   int64_t count = tkg__count(c->node);
   const float *restrict part = c->scratch;
   float *restrict out = c->out;
@@ -163,9 +165,9 @@ static void add_parts(const tkg_call *c, int parts) {
 }
 
 static int run_part(const tkg_cpu_op *k, const tkg_call *c, int parts, int part) {
-  int64_t rows = c->in[0]->shape[0];
+  const tkg_row_range rows = tkg__row_range(c->in[0]);
   return add_rows(k, c, (float *)c->scratch + part * tkg__count(c->node),
-                  tkg__part_begin(rows, parts, part), tkg__part_begin(rows, parts, part + 1), true);
+                  tkg__part_row(&rows, parts, part), tkg__part_row(&rows, parts, part + 1), true);
 }
 
 static int run_row_sum(const tkg_cpu_op *k, const tkg_call *c) {
@@ -247,8 +249,9 @@ static int run_in_tile(const tkg_tile_call *t, char *memory, int chunk, int64_t 
 static int run_chunk(const tkg_tile_call *calls, int n, const tkg_tiling *t, int chunk, int at) {
   char *memory = t->memory + at * t->tile_bytes;
   double *seconds = t->seconds ? t->seconds + (int64_t)at * n : NULL;
-  const int64_t begin = tkg__part_begin(t->rows, t->chunks, chunk);
-  const int64_t end = tkg__part_begin(t->rows, t->chunks, chunk + 1);
+  const tkg_row_range rows = {t->first_row, t->rows, t->whole_rows};
+  const int64_t begin = tkg__part_row(&rows, t->chunks, chunk);
+  const int64_t end = tkg__part_row(&rows, t->chunks, chunk + 1);
   for (int64_t first = begin; first < end; first += t->tile) {
     int64_t last = first + t->tile < end ? first + t->tile : end;
     for (int i = 0; i < n; i++) {
@@ -296,6 +299,7 @@ const tkg_backend tkg__cpu_backend = {
     .supports = supports,
     .scratch_bytes = scratch_bytes,
     .run = run,
+    .deals_rows = true,
     .tiles = &tile_rules,
     .run_tiles = run_tiles,
     .rank_bytes = tkg__rank_bytes,

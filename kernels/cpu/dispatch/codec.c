@@ -31,7 +31,7 @@ int tkg_codec_encode(int bits, int rounding, uint64_t seed, uint32_t step, uint3
                      const float *x, int64_t rows, int64_t cols, uint8_t *packed) {
   int status = check(bits, rounding, rows, cols);
   if (status) return status;
-  const tkg_codec codec = {bits, rounding, seed, step, stream};
+  const tkg_codec codec = {bits, rounding, seed, step, stream, 0};
   tkg__codec()->encode(&codec, x, cols, rows, 0, rows, packed);
   return TKG_OK;
 }
@@ -40,7 +40,7 @@ int tkg_codec_decode(int bits, int rounding, uint64_t seed, uint32_t step, uint3
                      const uint8_t *packed, int64_t rows, int64_t cols, float *x) {
   int status = check(bits, rounding, rows, cols);
   if (status) return status;
-  const tkg_codec codec = {bits, rounding, seed, step, stream};
+  const tkg_codec codec = {bits, rounding, seed, step, stream, 0};
   tkg__codec()->decode(&codec, packed, cols, rows, 0, rows, x);
   return TKG_OK;
 }

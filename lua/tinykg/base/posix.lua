@@ -83,8 +83,13 @@ end
 
 -- ---- terminals ----
 
+--- Open MPI gives each process a terminal as its standard output, whatever its own is.
+local launched = os.getenv('OMPI_COMM_WORLD_SIZE') ~= nil
+
 ---@param descriptor integer ---@return boolean
-function posix.is_terminal(descriptor) return unistd.isatty(descriptor) == 1 end
+function posix.is_terminal(descriptor)
+  return unistd.isatty(descriptor) == 1 and not (launched and descriptor == 1)
+end
 
 local TIOCGWINSZ = macos and 0x40087468 or 0x5413
 

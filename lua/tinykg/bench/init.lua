@@ -7,7 +7,7 @@ local system_info = require 'tinykg.bench.system_info'
 
 local bench = {}
 
---- The parts that `all` runs, in order; `growth` is left out.
+--- The parts that `all` runs, in order; `growth` and `ranks` are left out.
 bench.parts = {'ops', 'codec', 'step', 'overhead', 'load', 'eval'}
 
 -- Seconds of timing; step: per phase; growth: per point.

@@ -17,6 +17,18 @@ local function products(blas)
   return narrow and ('%s; large ones: %s'):format(narrow, library) or library
 end
 
+--- The MPI library and the launcher, for several ranks: 'Open MPI v4.1.4; mpirun (Open MPI) 4.1.4';
+--- nil and why without a library.
+---@return string? text, string? why
+function system_info.mpi()
+  local ffi, C = require 'ffi', require 'tinykg.engine.lib'
+  local library = ffi.string(C.tkg_mpi_library())
+  if library == '' then return nil, ffi.string(C.tkg_error()) end
+  local launcher = system_info.first_line('mpirun --version') or 'no mpirun'
+  if launcher:find('^HYDRA') then launcher = 'mpiexec of MPICH' end
+  return library .. '; ' .. launcher
+end
+
 --- Version, library, device (and a note on the choice of 'auto'), GPU, vector code, threads, what
 --- multiplies matrices and what OPENBLAS_CORETYPE should rather be.
 ---@return {version: string, lua: string, library: string, device: string, note: string?,

@@ -45,7 +45,7 @@ local function handler(e) return require('tinykg.base.source_line').handler(e) e
 --- error on Ctrl-C (tinykg.cli.ctrl_c).
 local function text_and_status(message)
   local runtime = package.loaded['tinykg.engine.runtime']
-  if runtime and message == runtime.interrupted then
+  if type(runtime) == 'table' and message == runtime.interrupted then -- else it did not load
     local signal = require('tinykg.engine.lib').tkg_interrupted(0)
     return 'interrupted', 128 + (signal ~= 0 and signal or 2)
   elseif type(message) == 'table' and message.usage then
@@ -53,20 +53,22 @@ local function text_and_status(message)
   elseif require('tinykg.cli.ctrl_c')(message) then
     return 'interrupted', 130
   end
-  return require('tinykg.repl.hints').explain(tostring(message)), 1
+  local ok, hints = pcall(require, 'tinykg.repl.hints') -- not without the engine
+  return ok and hints.explain(tostring(message)) or tostring(message), 1
 end
 
 local function say(text) io.stderr:write('tinykg: ', text, '\n') end
 
---- Prints one message and leaves.
+--- Prints one message and leaves. Of several ranks the first prints it, and tells the others.
 local function leave(message, trace)
   local ok, status = pcall(function()
     local text, code = text_and_status(message)
     if code == 1 and trace then text = text .. '\n' .. trace end
     io.stdout:flush() -- before standard error
-    local terminal = package.loaded['tinykg.base.terminal']
+    local terminal, ranks = package.loaded['tinykg.base.terminal'], require 'tinykg.cli.ranks'
     if text == 'interrupted' and terminal then terminal.clear_line(2) end -- the ^C
-    say(require('tinykg.base.format').lines(text))
+    if ranks.prints() then say(require('tinykg.base.format').lines(text)) end
+    ranks.leave(code, text)
     return code
   end)
   if not ok then say('interrupted') end -- Ctrl-C in the call above
@@ -183,7 +185,9 @@ end
 local ok, message = xpcall(function(...)
   require('tinykg.base.search_path').only_absolute()
   require 'tinykg.cli.blas_core'(...)
+  if not require('tinykg.cli.ranks').begin(...) then return end
   main(...)
   check_output()
+  require('tinykg.cli.ranks').leave(0)
 end, handler, ...)
 if not ok then leave(message) end

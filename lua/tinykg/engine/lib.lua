@@ -4,7 +4,7 @@ local ffi = require 'ffi'
 local posix = require 'tinykg.base.posix'
 local read_file = require 'tinykg.base.read_file'
 
-local ABI = 2
+local ABI = 3
 local root = debug.getinfo(1, 'S').source:match('^@(.*)lua/tinykg/engine/lib%.lua$') or './'
 if root == '' then root = './' end
 

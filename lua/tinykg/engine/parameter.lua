@@ -20,6 +20,7 @@ return function(t, options)
   if options and options.bits then
     runtime.check(C.tkg_tensor_set_bits(kept, options.bits, options.number or 0))
   end
+  runtime.check(C.tkg_tensor_divide(kept))
   optim.register(t)
   return t
 end

@@ -52,14 +52,11 @@ end
 --- The error of a step that Ctrl-C stopped.
 runtime.interrupted = setmetatable({}, {__tostring = function() return 'interrupted' end})
 
---- Errors: Ctrl-C was pressed. ---@param forget? boolean that it was
-function runtime.check_interrupt(forget)
-  if C.tkg_interrupted(forget and 1 or 0) ~= 0 then error(runtime.interrupted, 0) end
-end
-
-local INTERRUPTED
+local INTERRUPTED, RANKS
 for code = 0, 32 do
-  if ffi.string(C.tkg_status_text(code)) == 'stopped by Ctrl-C' then INTERRUPTED = code end
+  local text = ffi.string(C.tkg_status_text(code))
+  if text == 'stopped by Ctrl-C' then INTERRUPTED = code end
+  if text == 'another rank has failed or is gone' then RANKS = code end
 end
 
 --- Raises the engine's message if `status` is a failure.
@@ -67,15 +64,21 @@ function runtime.check(status)
   if status == 0 then return end
   if status == INTERRUPTED then error(runtime.interrupted, 0) end
   local message = ffi.string(C.tkg_error())
+  if status == RANKS then error(message, 0) end -- with the line of that rank
   if message:match('^[^:]+:%d+: ') then error(message, 0) end -- where the op was recorded
   error(source_line.message(message), 0)
 end
 
+--- Opens a device and joins the ranks of the launcher, if there are any (TINYKG_RANKS=none: not).
 local function create(device)
   local out = ffi.new('tkg_engine *[1]')
   local status = C.tkg_engine_create(device, out)
   if status ~= 0 then error(ffi.string(C.tkg_error()), 0) end
-  return ffi.gc(out[0], C.tkg_engine_release)
+  local engine = ffi.gc(out[0], C.tkg_engine_release)
+  if C.tkg_engine_join(engine, os.getenv('TINYKG_RANKS') or 'auto') ~= 0 then
+    error(ffi.string(C.tkg_error()), 0)
+  end
+  return engine
 end
 
 runtime.engine = create(os.getenv('TINYKG_DEVICE') or 'auto')
@@ -83,6 +86,17 @@ runtime.seed = 1
 runtime.checked = false -- tk.check
 runtime.cache = {} -- other modules' objects of this engine; runtime.open empties it
 C.tkg_engine_set_seed(runtime.engine, 1)
+
+runtime.together = false -- ranks stop at the same place only (ranks.agree_on_interrupt)
+
+--- Errors: Ctrl-C was pressed, or another rank has failed. ---@param forget? boolean that it was
+function runtime.check_interrupt(forget)
+  if C.tkg_engine_ranks(runtime.engine) > 1 then
+    runtime.check(C.tkg_collective_check(runtime.engine))
+    if runtime.together then return end
+  end
+  if C.tkg_interrupted(forget and 1 or 0) ~= 0 then error(runtime.interrupted, 0) end
+end
 
 --- Creates an engine object, whose finalizer releases it.
 ---@param kind string 'tape', 'step' or 'optimizer' ---@param name? string of an optimizer
@@ -127,6 +141,7 @@ function runtime.open(device)
   runtime.check(C.tkg_engine_set_precision(runtime.engine, C.tkg_engine_precision(old)))
   C.tkg_engine_set_replay(runtime.engine, C.tkg_engine_replay(old))
   runtime.check(C.tkg_engine_set_tiles(runtime.engine, C.tkg_engine_tiles(old)))
+  runtime.check(C.tkg_engine_plan_ranks(runtime.engine, C.tkg_engine_planned_ranks(old)))
   C.tkg_engine_set_seed(runtime.engine, runtime.seed)
   runtime.check(C.tkg_engine_set_threads(runtime.engine, threads))
   runtime.ambient = new_tape(false)

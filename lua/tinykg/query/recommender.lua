@@ -7,6 +7,7 @@ local arrays = require 'tinykg.engine.arrays'
 local evaluate = require 'tinykg.train.evaluate'
 local find = require 'tinykg.data.find'
 local metrics = require 'tinykg.train.metrics'
+local ranks = require 'tinykg.engine.ranks'
 local runtime = require 'tinykg.engine.runtime'
 
 local PEERS = 50 -- most alike users whose scores are averaged for somebody new
@@ -195,23 +196,31 @@ function Recommender:list(user)
   return listed(self, ids, scores, user)
 end
 
---- Lists of many users, ids[0 .. n - 1], scored in evaluation's blocks. Takes memory for k ids and
---- scores per user.
+--- Lists of many users, ids[0 .. n - 1], scored in evaluation's blocks; ranks share the users.
+--- Takes memory for k ids and scores per user.
 ---@param ids ffi.cdata* int32 ---@param progress? fun(done: integer, n: integer)
 ---@return fun(i: integer): table list of ids[i]
 function Recommender:lists(ids, n, progress)
   local keys, k = arrays.doubles(n), self.k
   for i = 0, n - 1 do keys[i] = self.place[ids[i]] end
-  local order = arrays.argsort(n, keys)
+  local order, at_of = arrays.argsort(n, keys), arrays.ints(n)
   local top, best = arrays.ints(n * k), arrays.floats(n * k)
-  for done = 0, n - 1 do
-    local i = order[done]
-    local items, scores = best_for(self, ids[i])
-    ffi.copy(top + i * k, items, 4 * k)
-    ffi.copy(best + i * k, scores, 4 * k)
-    if progress and (done + 1) % 64 == 0 then progress(done + 1, n) end
+  local first, count = ranks.share_of(n)
+  for at = first, first + count - 1 do
+    local items, scores = best_for(self, ids[order[at]])
+    ffi.copy(top + at * k, items, 4 * k)
+    ffi.copy(best + at * k, scores, 4 * k)
+    local done = at - first + 1
+    if progress and done % 64 == 0 then progress(math.floor(done * n / count), n) end
   end
-  return function(i) return listed(self, top + i * k, best + i * k, ids[i]) end
+  for _, list in ipairs{top, best} do
+    ranks.gather(list, function(rank)
+      local from, some = ranks.share_of(n, rank)
+      return 4 * k * from, 4 * k * some
+    end)
+  end
+  for at = 0, n - 1 do at_of[order[at]] = at end
+  return function(i) return listed(self, top + at_of[i] * k, best + at_of[i] * k, ids[i]) end
 end
 
 --- The users whose items of train are most like a list, by the cosine of the two sets (items

@@ -12,6 +12,7 @@ local data_set = require 'tinykg.run.data_set'
 local fingerprint = require 'tinykg.data.fingerprint'
 local folder = require 'tinykg.run.folder'
 local format = require 'tinykg.base.format'
+local json = require 'tinykg.base.json'
 local memory_columns = require 'tinykg.train.memory.columns'
 local memory_plan = require 'tinykg.train.memory.plan'
 local messages = require 'tinykg.run.messages'
@@ -19,6 +20,7 @@ local origin = require 'tinykg.run.folder.origin'
 local output_folder = require 'tinykg.run.output_folder'
 local parameters = require 'tinykg.run.folder.parameters'
 local per_user = require 'tinykg.run.folder.per_user'
+local ranks = require 'tinykg.engine.ranks'
 local runtime = require 'tinykg.engine.runtime'
 local scale = require 'tinykg.train.start.scale'
 local C = require 'tinykg.engine.lib'
@@ -37,7 +39,7 @@ local function config_of(o)
   return {recipe = o.recipe.name, recipe_file = folder.absolute(o.path),
           recipe_sha256 = sha256(o.text), data = folder.absolute(o.data),
           data_options = o.data_options, data_set = o.data_set, options = o.options,
-          scaled = o.scaled, seed = o.seed,
+          scaled = o.scaled, seed = o.seed, ranks = ranks.size() > 1 and ranks.size() or nil,
           bits = s.bits, bits_asked = s.bits_asked, budget = s.budget, chosen = s.chosen,
           rounding = s.rounding, codes = folder.CODES, device = tk.device(),
           threads = tk.threads(), version = tk.version, origin = origin.of(), steps = s.steps,
@@ -64,6 +66,7 @@ end
 local WITHIN, SHARE = 300, 20
 
 --- Saves the state of a run until it has ended: then the run gets the parameters of its best epoch.
+--- What depends on the clock is decided by all ranks together.
 ---@return table {now(), within(), between(better), last()}
 local function saver(path, run, within)
   local baseline = checkpoint.baseline(run.model)
@@ -78,10 +81,10 @@ local function saver(path, run, within)
     cost = saved - started
   end
   function self.within()
-    if clock.now() - saved >= (within or WITHIN) then self.now() end
+    if ranks.any(clock.now() - saved >= (within or WITHIN)) then self.now() end
   end
   function self.between(better)
-    if better or clock.now() - saved > SHARE * cost then self.now() end
+    if ranks.any(better or clock.now() - saved > SHARE * cost) then self.now() end
   end
   function self.last()
     if state ~= where() then self.now() end -- a second equal one would replace the older one
@@ -104,7 +107,7 @@ end
 -- ---- the run ----
 
 --- The summary of a folder's run if that has nothing left to do, else nil.
-local function summary_if_done(path, o)
+local function summary_of_done(path, o)
   local summary = folder.read(path, 'summary.json')
   if not summary then return nil end
   local was = folder.config(path).options
@@ -112,6 +115,11 @@ local function summary_if_done(path, o)
   local stopped_early = o.options.patience == was.patience and summary.epochs < was.epochs
   return (not more or stopped_early) and summary or nil
 end
+
+local function summary_if_done(path, o) return ranks.of_first(summary_of_done, path, o) end
+
+--- config.json of a run that goes on.
+local function config_before(path) return ranks.of_first(folder.config, path) end
 
 --- What a run does to fit, for config.json.
 local function chosen_of(choice, o)
@@ -140,7 +148,7 @@ local function fit(o, data, path, resuming)
   local s = o.settings
   runtime.check(C.tkg_engine_set_tiles(runtime.engine, 0))
   if resuming then
-    local chosen = folder.config(path).chosen
+    local chosen = config_before(path).chosen
     if chosen then apply(o, chosen) end
     return nil
   end
@@ -151,13 +159,24 @@ local function fit(o, data, path, resuming)
   return choice.room and budget_table.text(choice)
 end
 
+--- Errors: another rank has another data set.
+local function check_same(o)
+  if ranks.size() == 1 then return end
+  local first = json.decode(ranks.text(ranks.is_first() and json.encode(o.data_set) or nil))
+  local why = fingerprint.difference(first, o.data_set)
+  if why then
+    error(('%s: not the data set that rank 0 has there: %s'):format(o.data, why), 0)
+  end
+end
+
 --- Loads the data set and sets its fingerprint. Raises one line if it has changed since the run
 --- that is resumed.
 local function load_data(o, path, resuming)
   local data = data_set.load(o)
   o.data_set = fingerprint.of(data)
+  check_same(o)
   if not resuming then return data end
-  local was = folder.config(path)
+  local was = config_before(path)
   if not was.data_set then table.insert(data.warnings, data_set.unknown(path)) end
   local why = data_set.changed(was, o.data_set)
   if why then error(data_set.refusal(path, o.data, why), 0) end
@@ -166,9 +185,10 @@ end
 
 local function print_beginning(o, data, text, small)
   local function say(line) print(format.wrapped(line, terminal.width(1), '  ')) end
-  say(('%s on %s, seed %d, %s, %s, %s'):format(o.recipe.name, tostring(data), o.seed,
+  say(('%s on %s, seed %d, %s, %s, %s%s'):format(o.recipe.name, tostring(data), o.seed,
     budget.bits_text(o.settings.bits, o.settings.value_bits), tk.device(),
-    format.count(tk.threads(), 'thread')))
+    format.count(tk.threads(), 'thread'), ranks.size() > 1 and ' each' or ''))
+  if ranks.note() then say(ranks.note()) end
   for _, warning in ipairs(data.warnings or {}) do say('note: ' .. warning) end
   if small then say(small) end
   if text then print(text) end
@@ -185,10 +205,14 @@ end
 --- Restores the state of a checkpoint, if the folder has one.
 local function restore(o, path, run)
   local from = o.from or 'last'
-  if not o.from and not folder.has(path, 'last.safetensors')
-    and not folder.has(path, 'last-1.safetensors') then return end
+  local found = ranks.of_first(function()
+    return folder.has(path, 'last.safetensors') or folder.has(path, 'last-1.safetensors')
+  end)
+  if not o.from and not found then return end
   checkpoint.read(path, run, from)
-  if run.best.epoch then parameters.check(path .. '/best.safetensors') end -- read at the end
+  if run.best.epoch then -- it is read at the end
+    ranks.only_first(parameters.check, path .. '/best.safetensors')
+  end
   if o.settings.quiet or o.settings.silent then return end
   local at = run.at
   print(('going on in epoch %d%s'):format(at.epoch,
@@ -236,7 +260,7 @@ local function set_up(o, data, path, resuming)
     local text = extend(s.extend, run.model, data)
     if not quiet then print(format.wrapped(text, terminal.width(1), '  ')) end
   end
-  write_description(o, path, data)
+  ranks.only_first(write_description, o, path, data)
   log = folder.logger(path, run.at.epoch - 1)
   events = tensorboard_log(path, config_of(o), s.tensorboard, run:steps() + 1)
   return run, save, events
@@ -259,7 +283,7 @@ end
 
 --- Takes options that a small data set changed from the run that goes on, unless they are given.
 local function as_it_was(o, path)
-  local was, now = folder.config(path), {}
+  local was, now = config_before(path), {}
   local asked = (getmetatable(o.options) or {}).asked or {}
   for name in pairs(was.scaled or {}) do
     if not asked[name] then now[name] = was.options[name] end
@@ -301,7 +325,7 @@ end
 
 --- Trains to the end. After Ctrl-C the state is saved before the error is raised again.
 local function train_to_end(o, path, run, save)
-  local ok, result = xpcall(run.train, source_line.handler, run)
+  local ok, result = pcall(ranks.together, run.train, run)
   if ok then return result end
   run.line.clear()
   if result == runtime.interrupted then
@@ -317,16 +341,27 @@ end
 --- Trains to the end with a profile, which it prints and writes to the folder.
 local function train_with_profile(o, path, run, save)
   local found, result = profile.of(train_to_end, o, path, run, save)
-  found:write(path .. '/profile.json')
-  found:trace(path .. '/trace.json')
+  ranks.only_first(found.write, found, path .. '/profile.json')
+  ranks.only_first(found.trace, found, path .. '/trace.json')
   if not o.settings.silent then print(found) end
   return result
 end
 
+--- Opens the folder on rank 0, for all. ---@return string path, boolean resuming, fun() unlock
+local function open_folder(o)
+  o.data_options = ranks.of_first(output_folder.data_options, o)
+  local unlock = function() end
+  local opened = ranks.of_first(function()
+    local path, resuming, release = output_folder.open(o, config_of(o))
+    unlock = release
+    return {path = path, resuming = resuming}
+  end)
+  return opened.path, opened.resuming, unlock
+end
+
 local function run_once(o)
   tk.seed(o.seed)
-  o.data_options = output_folder.data_options(o)
-  local path, resuming, unlock = output_folder.open(o, config_of(o))
+  local path, resuming, unlock = open_folder(o)
   local loud = not o.settings.silent
   if resuming then as_it_was(o, path) end
   local summary = resuming and summary_if_done(path, o)
@@ -335,14 +370,16 @@ local function run_once(o)
   else
     local ok, made = xpcall(prepare, source_line.handler, o, path, resuming)
     if not ok then
-      lfs.rmdir(path) -- fails unless it is empty
+      ranks.only_first(lfs.rmdir, path) -- fails unless it is empty
       error(made, 0)
     end
     local train_all = o.settings.profile and train_with_profile or train_to_end
     local result = train_all(o, path, made.run, made.save)
     summary = summary_of(o, made.data, result, made.load_s, made.exact)
     summary.advice = advice(summary, o.options, made.data.train.n)
-    if result.per_user then per_user.write(path, made.data.names.users, result.per_user) end
+    if result.per_user then
+      ranks.only_first(per_user.write, path, made.data.names.users, result.per_user)
+    end
     folder.write(path, 'kept.json', {phases = phases.saved(result.phases)})
     folder.write(path, 'summary.json', summary)
     made.events.result(summary, made.run:steps())

@@ -2,6 +2,7 @@
 local tables = require 'tinykg.base.tables'
 local format_options = require 'tinykg.run.format_options'
 local must = require 'tinykg.base.must'
+local ranks = require 'tinykg.engine.ranks'
 local tensorboard = require 'tinykg.run.tensorboard'
 
 local function metrics(events, part, values, step)
@@ -19,7 +20,7 @@ local no_log = {epoch = function() end, result = function() end}
 ---@param from integer the first step of this part of the run
 ---@return table log {epoch(record): a record of log.jsonl, result(summary, step)}
 return function(path, config, wanted, from)
-  if not wanted then return no_log end
+  if not wanted or not ranks.is_first() then return no_log end
   local events = must(tensorboard.open(path, {purge_step = from > 1 and from or nil}))
   local lines = tables.map(format_options(config.options), function(item)
     return '    ' .. item

@@ -103,6 +103,11 @@ function Sink:write(from, n)
   self.at = self.at + n
 end
 
+--- A sink that keeps nothing.
+function bytes.nowhere()
+  return {at = 0, write = function(self, from, n) self.at = self.at + (n or #from) end}
+end
+
 --- A sink on an open file.
 function bytes.sink(file) return setmetatable({file = file, at = 0}, Sink) end
 

@@ -10,6 +10,7 @@ local bytes = require 'tinykg.store.bytes'
 local checksums = require 'tinykg.store.checksums'
 local npy = require 'tinykg.store.npy'
 local npz = require 'tinykg.store.npz'
+local ranks = require 'tinykg.engine.ranks'
 local runtime = require 'tinykg.engine.runtime'
 local safetensors = require 'tinykg.store.safetensors'
 local tensor = require 'tinykg.engine.tensor'
@@ -109,13 +110,18 @@ local function writer(path, what, metadata, texts)
   return function(sink) format.write(sink, order, what, format.texts and texts or metadata) end
 end
 
---- As tk.save, but returns nil, message when the file cannot be written.
+--- As tk.save, but returns nil, message when the file cannot be written. Of several ranks the first
+--- writes; all of them call it, since a tensor may be divided among them.
 ---@param o? {links: boolean, texts: table<string, string[]>} links: of atomic_file.write; texts: of
 ---  an .npz, lists of texts by name
 ---@return true|nil ok
 ---@return string? message "PATH: WHY"
 function store.write(path, what, metadata, o)
   local write = writer(path, what, metadata, o and o.texts)
+  if not ranks.is_first() then
+    write(bytes.nowhere())
+    return true
+  end
   return bytes.guard(path, atomic_file.write, path, function(file) write(bytes.sink(file)) end, o)
 end
 

@@ -4,6 +4,7 @@ local free_memory = require 'tinykg.engine.free_memory'
 local gpu_memory = require 'tinykg.engine.gpu_memory'
 local json = require 'tinykg.base.json'
 local plan = require 'tinykg.train.memory.plan'
+local ranks = require 'tinykg.engine.ranks'
 local progress = require 'tinykg.base.progress'
 local tables = require 'tinykg.base.tables'
 local train = require 'tinykg.train'
@@ -37,6 +38,10 @@ function budget.room(s)
             takes = function(width) return peak_of(width) + gpu_memory.beside(width.blocks) end}
   end
   local free = free_memory()
+  if free and ranks.size() > 1 then
+    local own = C.tkg_memory_device(runtime.engine, 'total') > 0 -- a GPU is not shared
+    free = ranks.least(math.floor(free / (own and 1 or C.tkg_engine_local_ranks(runtime.engine))))
+  end
   return free and {bytes = math.floor(budget.SHARE * free), takes = peak_of,
                    name = 'nine tenths of what is free'}
 end

@@ -6,6 +6,7 @@ local exposure = require 'tinykg.train.exposure'
 local metrics = require 'tinykg.train.metrics'
 local loader = require 'tinykg.data.loader'
 local rows = require 'tinykg.data.rows'
+local ranks = require 'tinykg.engine.ranks'
 local runtime = require 'tinykg.engine.runtime'
 local sample = require 'tinykg.train.sample_ranking'
 local scoring = require 'tinykg.train.scoring'
@@ -15,6 +16,21 @@ local tensor = require 'tinykg.engine.tensor'
 local C = require 'tinykg.engine.lib'
 
 local evaluate = {}
+
+--- Makes parameters that are divided among ranks whole, for scores that each rank computes alone.
+---@return fun() divide again
+local function join_parameters(model)
+  local joined = {}
+  for _, p in ipairs(ranks.size() > 1 and model.parameters and model:parameters() or {}) do
+    if C.tkg_tensor_is_divided(p.kept) ~= 0 then
+      runtime.check(C.tkg_tensor_join(p.kept))
+      joined[#joined + 1] = p
+    end
+  end
+  return function()
+    for _, p in ipairs(joined) do runtime.check(C.tkg_tensor_divide(p.kept)) end
+  end
+end
 
 --- Calls model:begin_evaluation(), and computes what model:prepare() returns, the last argument of
 --- score and rank: a tensor, or a table of tensors and of other things. Returns it, and a function
@@ -27,7 +43,7 @@ function evaluate.prepare(model)
     source_line.within(begin, step.no_grad, begin, model)
     C.tkg_engine_trim(runtime.engine) -- what it took and the rows below do not add up
   end
-  if not model.prepare then return nil, function() end end
+  if not model.prepare then return nil, join_parameters(model) end
   local outer, prepared, made, seen = source_line.enter(model.prepare), nil, {}, {}
   step.no_grad(function()
     prepared = model:prepare()
@@ -40,8 +56,10 @@ function evaluate.prepare(model)
   end)
   source_line.leave(outer)
   C.tkg_engine_trim(runtime.engine) -- scoring needs far less than preparing did
+  local divide = join_parameters(model)
   return prepared, function()
     for _, t in ipairs(made) do t:free() end
+    divide()
   end
 end
 
@@ -56,23 +74,46 @@ local function free_batches(buffers)
   end
 end
 
+--- Exchanges the scores of n rows, of which each rank has made those of its share of the batches.
+local function gather_scores(scores, n, size)
+  ranks.agree_if_together()
+  ranks.gather(scores, function(rank)
+    local first, count = ranks.share_of(math.ceil(n / size), rank)
+    local begin = math.min(first * size, n)
+    return 4 * begin, 4 * (math.min((first + count) * size, n) - begin)
+  end)
+end
+
+--- Calls fn, which ranks share: each calls no_grad for its part. Afterwards it has run as often as
+--- if one rank had done all, since random numbers depend on that.
+local function dealt(fn, ...)
+  local before = step.draws()
+  local result = fn(...)
+  if ranks.size() > 1 then step.draws(before + ranks.sum(step.draws() - before)) end
+  return result
+end
+
 --- AUC and F1 (threshold .5 of the sigmoid, as KGCN's code) of labelled rows.
 local function ctr(model, prepared, part, size)
   local scores, labels = ffi.new('float[?]', part.n), ffi.new('float[?]', part.n)
-  local at, buffers = 0, {}
+  local at, buffers, number, first, count = 0, {}, 0, ranks.share_of(math.ceil(part.n / size))
   for batch in loader.batches(part, {size = size, shuffle = false}, nil, buffers) do
-    local logits = scoring.pairs(model, prepared, batch.users, batch.items)
-    local values, labels_of_batch = logits:values(), batch.labels:values()
-    ffi.copy(scores + at, values, 4 * batch.n)
-    ffi.copy(labels + at, labels_of_batch, 4 * batch.n)
-    logits:free()
-    at = at + batch.n
+    ffi.copy(labels + at, batch.labels:values(), 4 * batch.n)
+    if number >= first and number < first + count and not ranks.must_stop() then
+      local logits = scoring.pairs(model, prepared, batch.users, batch.items)
+      ffi.copy(scores + at, logits:values(), 4 * batch.n)
+      logits:free()
+    end
+    at, number = at + batch.n, number + 1
   end
   free_batches(buffers)
+  gather_scores(scores, part.n, size)
   local f1 = metrics.f1(scores, labels, 0, part.n) -- first: it looks for NaN whatever the labels
   return {auc = rows.only_label(part) and UNDEFINED or metrics.auc(scores, labels, part.n),
           f1 = f1}
 end
+
+local function dealt_ctr(...) return dealt(ctr, ...) end
 
 --- A tensor of scores [users, items] as a model.
 local function as_model(scores, data)
@@ -121,14 +162,14 @@ local function marked(result, mark)
 end
 
 --- The lister of the best items that a device or a sample allows, nil where all are scored;
---- and how many users it takes at once.
-local function lister(model, prepared, data, own, known, at_once)
+--- and how many of n users it takes at once.
+local function lister(model, prepared, data, own, known, at_once, n)
   if at_once.negatives and at_once.negatives ~= 'full' then
     return scoring.sampled(model, prepared, data, at_once.size, sample.candidates(
       data, own, known, at_once.negatives, at_once.seed)), scoring.RANKED
   end
   local top = scoring.ranker(model, prepared, data, known)
-  return top, top and scoring.RANKED or at_once.block or block_of(data)
+  return top, top and scoring.ranked_at_once(n) or at_once.block or block_of(data)
 end
 
 --- What metrics.ranking calls for each user, nil if nobody asks, and what adds the figures of all
@@ -149,20 +190,20 @@ local function ranking(model, prepared, data, part, o, at_once)
   local test, known = data:positives(part), evaluate.known(data, part)
   local users, n = arrays.filled_rows(test.offsets, data.users)
   users, n = sample.users(users, n, at_once.users, at_once.seed)
-  local top, block = lister(model, prepared, data, test, known, at_once)
+  local top, block = lister(model, prepared, data, test, known, at_once, n)
   local score_all, free
   if not top then
     score_all, free = scoring.scorer(model, prepared, data, block, at_once.size, at_once.block)
   end
   local mark = sample.mark(at_once)
   local each, complete = listeners(data, o, mark)
-  local result = metrics.ranking{
+  local result = dealt(metrics.ranking, {
     users = users, n = n, items = data.items, k = o.k, block = block, progress = o.progress,
     each = each,
     known = known and {offsets = known.offsets, items = known.items, n = data.users},
     test = {offsets = test.offsets, items = test.items, n = data.users}, top = top,
     score = score_all and function(ids, first, count) return score_all(ids + first, count) end,
-  }
+  })
   if free then free() end
   return marked(complete(result), mark)
 end
@@ -205,7 +246,7 @@ local function ends(model, prepared, data, part, at_once)
   users, n = sample.users(users, n, at_once.users, at_once.seed)
   if n == 0 then return end
   local top, most = lister(model, prepared, data, data:positives(part),
-                           evaluate.known(data, part), at_once)
+                           evaluate.known(data, part), at_once, n)
   if top then
     most = math.min(n, most)
     local best, scores = arrays.ints(most), arrays.floats(most)
@@ -288,7 +329,7 @@ function evaluate.model(model, data, part, o)
   o = o or {}
   local size = o.size or 1024
   if data[part].n == 0 then return nil end
-  if data.task == 'ctr' then return in_eval(model, model.score, ctr, data[part], size) end
+  if data.task == 'ctr' then return in_eval(model, model.score, dealt_ctr, data[part], size) end
   return evaluate.ranking(model, data, {k = o.k, part = part, size = size, block = o.block,
                                        users = o.users, negatives = o.negatives, seed = o.seed,
                                        progress = o.progress, exposure = o.exposure,

@@ -5,6 +5,7 @@ local ffi = require 'ffi'
 local pointers = require 'tinykg.base.pointers'
 local source_line = require 'tinykg.base.source_line'
 local lib = require 'tinykg.engine.lib'
+local ranks = require 'tinykg.engine.ranks'
 
 local metrics = {}
 
@@ -272,19 +273,51 @@ local function tell_each(o, users, count, k_max, top)
   end
 end
 
--- Sums over all users. `score` and `top` are called outside of any pcall, so that their errors keep
--- their line.
+local GATHERED = 2 ^ 20 -- entries of lists that a rank makes between two exchanges, about
+
+-- How many blocks lie between two exchanges of ranks: 1 without others.
+local function blocks_per_round(o, k_max)
+  local size = ranks.size()
+  return size == 1 and 1 or size * math.max(1, math.floor(GATHERED / (o.block * k_max)))
+end
+
+-- Lists the best items for the users of n blocks from user `first` on: each rank for a share of the
+-- blocks, then they exchange the lists.
+local function list_round(o, first, n, k_max, top, best)
+  local function users_of(rank)
+    local from, count = ranks.share_of(n, rank)
+    local begin = math.min(first + from * o.block, o.n)
+    return begin, math.min(first + (from + count) * o.block, o.n) - begin
+  end
+  local own, count = users_of()
+  for at = own, own + count - 1, o.block do
+    local some, place = math.min(o.block, own + count - at), top + (at - first) * k_max
+    if o.top then
+      o.top(o.users + at, some, k_max, place, best)
+    else
+      top_by_scores(o, at, some, k_max, place)
+    end
+    if ranks.must_stop() then break end
+  end
+  ranks.agree_if_together()
+  ranks.gather(top, function(rank)
+    local begin, users = users_of(rank)
+    return 4 * (begin - first) * k_max, 4 * users * k_max
+  end)
+end
+
+-- Sums over all users, in their order, so that they are the same bits for any number of ranks.
+-- `score` and `top` are called outside of any pcall, so that their errors keep their line.
 local function sum_blocks(o)
   local k_max, most = o.k[#o.k], math.min(o.block, o.n)
-  local top, best = int32s(most * k_max), o.top and floats(most * k_max)
+  local blocks, round = math.ceil(o.n / o.block), blocks_per_round(o, o.k[#o.k])
+  local top = int32s(math.min(math.min(round, blocks) * o.block, o.n) * k_max)
+  local best = o.top and floats(most * k_max)
   local sums, counted = doubles(#o.k * #metrics.names), ffi.new('int64_t[1]')
-  for first = 0, o.n - 1, o.block do
-    local count = math.min(o.block, o.n - first)
-    if o.top then
-      o.top(o.users + first, count, k_max, top, best)
-    else
-      top_by_scores(o, first, count, k_max, top)
-    end
+  for block = 0, blocks - 1, round do
+    local first, n = block * o.block, math.min(round, blocks - block)
+    list_round(o, first, n, k_max, top, best)
+    local count = math.min(n * o.block, o.n - first)
     check(lib.tkg_metrics_ranking(top, count, k_max, o.users + first, o.test.offsets, o.test.items,
       o.ks, #o.k, sums, counted))
     if o.each then tell_each(o, o.users + first, count, k_max, top) end

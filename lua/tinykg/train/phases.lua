@@ -30,6 +30,7 @@ local clock = require 'tinykg.base.clock'
 local loader = require 'tinykg.data.loader'
 local renamed = require 'tinykg.base.arguments.renamed'
 local schedule = require 'tinykg.train.schedule'
+local ranks = require 'tinykg.engine.ranks'
 local runtime = require 'tinykg.engine.runtime'
 local step_of = require 'tinykg.engine.step'
 
@@ -186,10 +187,10 @@ end
 ---@return Phase[]
 function phases.of(recipe, model, data, o, settings)
   settle_draw(data, o)
-  local list, optimizers = {}, {}
+  local list, optimizers, with_batches = {}, {}, false
   for i, p in ipairs(declared(recipe, model, data, o)) do
     local self = setmetatable({name = p.name, loss = p.loss, steps = p.steps, o = o,
-                               every = p.every or 1, turn = p.turn, later = i > 1,
+                               every = p.every or 1, turn = p.turn, later = with_batches,
                                begin = p.begin, rows = p.rows, recipe = recipe,
                                limit = settings.steps, times = {}, buffers = {},
                                rounding = settings.rounding}, Phase)
@@ -197,6 +198,7 @@ function phases.of(recipe, model, data, o, settings)
     optimizers[p.name] = self.optimizer
     self.lr = self.optimizer.lr
     self.accumulator = o.accumulate > 1 and accumulator(model, o, self.optimizer) or nil
+    with_batches = with_batches or not (p.steps or p.rows)
     self.step = step_of.new(step_function(self, p, model, data, o), {
       optimizer = not self.accumulator and self.optimizer or nil, bits = p.bits or settings.bits,
       value_bits = not p.bits and (settings.value_bits or {})[p.name] or nil,
@@ -285,7 +287,7 @@ function Phase:epoch(at, progressed)
     end
     local shown = progressed and (at.done % 8 == 0 or at.done == count)
     if shown then progressed(self, at.done, count, at.total / at.done) end
-    runtime.check_interrupt()
+    ranks.agree_on_interrupt()
   end
   source_line.leave(outer)
   at.from = nil

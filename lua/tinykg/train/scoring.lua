@@ -3,6 +3,7 @@
 local ffi = require 'ffi'
 local arrays = require 'tinykg.engine.arrays'
 local Ranker = require 'tinykg.nn.ranker'
+local ranks = require 'tinykg.engine.ranks'
 local runtime = require 'tinykg.engine.runtime'
 local step = require 'tinykg.engine.step'
 local tensor = require 'tinykg.engine.tensor'
@@ -120,6 +121,20 @@ end
 
 --- Users that are ranked by their rows between two looks at Ctrl-C.
 scoring.RANKED = 4096
+
+local CPU_BLOCK = 128 -- users that the CPU's kernel ranks together: TKG_RANKED_USERS
+
+--- Users to rank by their rows at once: fewer where ranks share them, on the CPU, whose lists are
+--- the same bits as long as blocks are whole.
+---@param n integer users to rank ---@return integer
+function scoring.ranked_at_once(n)
+  local size = ranks.size()
+  if size == 1 or ffi.string(C.tkg_engine_device(runtime.engine)) ~= 'cpu' then
+    return scoring.RANKED
+  end
+  local blocks = math.ceil(n / CPU_BLOCK)
+  return math.min(scoring.RANKED, CPU_BLOCK * math.max(1, math.ceil(blocks / size)))
+end
 
 --- Pointers to the tensors of a list.
 local function pointers_to(list)

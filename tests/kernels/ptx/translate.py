@@ -4,8 +4,8 @@
     translate.py FILE.ptx FILE.log >FILE.cpp
 
 FILE.log is what `ptxas -v` printed: registers per thread. An instruction becomes a call of the
-function template of its name in machine.h: `mul.wide.u32 d, a, b` becomes `put(d, mul_wide<u32>(a,
-b))`. So an instruction that machine.h lacks does not compile.
+member template of its name in machine.h: `mul.wide.u32 d, a, b` becomes `d = as<decltype(d)>(
+mul_wide<u32>(m, a, b));`. So an instruction that machine.h lacks does not compile.
 """
 import re
 import sys
@@ -25,6 +25,11 @@ def split(operands):
 def register(name):
     """The C++ variable of a register."""
     return 'r_' + name.strip().replace('%', '')
+
+
+def put(variable, value):
+    """Sets a register. No function does it by reference: what has an address is slow to compile."""
+    return '%s = as<decltype(%s)>(%s);' % (variable, variable, value)
 
 
 class Kernel:
@@ -75,22 +80,26 @@ class Kernel:
         """ld and st, of one value or of a vector."""
         space = next((p for p in parts if p in ('param', 'global', 'shared', 'local')), 'generic')
         values, place = operands if parts[0] == 'ld' else operands[::-1]
-        names = [register(v) for v in split(values.strip('{}'))]
-        if parts[0] == 'ld':
-            loads = 'auto v = ld_%s<%s, %d>(m, %s);' % (space, types[0], len(names), self.address(place))
-            return loads + ''.join(' put(%s, v.at[%d]);' % pair[::-1] for pair in enumerate(names))
-        stored = ', '.join('as<%s>(%s)' % (types[0], self.operand(v)) for v in split(values.strip('{}')))
-        return 'st_%s<%s, %d>(m, %s, {{%s}});' % (space, types[0], len(names), self.address(place), stored)
+        values = split(values.strip('{}'))
+        kind = types[0] if len(values) == 1 else '%s, %d' % (types[0], len(values))
+        call = '%s_%s<%s>(m, %s' % (parts[0], space, kind, self.address(place))
+        if parts[0] == 'st':
+            stored = ', '.join('as<%s>(%s)' % (types[0], self.operand(v)) for v in values)
+            return '%s, %s);' % (call, stored if len(values) == 1 else '{{%s}}' % stored)
+        if len(values) == 1:
+            return put(register(values[0]), call + ')')
+        puts = [put(register(v), 'v.at[%d]' % k) for k, v in enumerate(values)]
+        return '{auto v = %s); %s}' % (call, ' '.join(puts))
 
     def move_halves(self, types, operands):
         """mov.b64 {%r1, %r2}, %rd1 and back."""
         to, source = operands
         if to.startswith('{'):
             low, high = split(to.strip('{}'))
-            return 'put(%s, low<%s>(%s)); put(%s, high<%s>(%s));' % (
-                register(low), types[0], self.operand(source), register(high), types[0], self.operand(source))
+            return ' '.join(put(register(to), '%s<%s>(%s)' % (name, types[0], self.operand(source)))
+                            for to, name in ((low, 'low'), (high, 'high')))
         halves = ', '.join(self.operand(h) for h in split(source.strip('{}')))
-        return 'put(%s, join<%s>(%s));' % (register(to), types[0], halves)
+        return put(register(to), 'join<%s>(%s)' % (types[0], halves))
 
     def instruction(self, name, operands):
         parts = name.split('.')
@@ -109,8 +118,8 @@ class Kernel:
             return call + ';'
         to = operands[0].split('|')
         if len(to) == 2:  # shfl also says whether the lane it asked was inside the group
-            return '{auto v = %s; put(%s, v.value); put(%s, v.inside);}' % (call, *map(register, to))
-        return 'put(%s, %s);' % (register(to[0]), call)
+            return '{auto v = %s; %s %s}' % (call, put(register(to[0]), 'v.value'), put(register(to[1]), 'v.inside'))
+        return put(register(to[0]), call)
 
     def statement(self, text):
         declared = re.match(r'\.reg \.(\w+)\s+(%?\w+)(?:<(\d+)>)?$', text)
@@ -127,7 +136,10 @@ class Kernel:
         elif name in ('ret', 'exit'):
             done = 'return;'
         else:
-            done = '{%s}' % self.instruction(name, operands)
+            done = self.instruction(name, operands)
+            if guard:
+                done = '{%s}' % done
+        # Only blocks that are needed: at the end of each, g++ looks at all labels of the function.
         return 'if (%s) %s' % (self.operand(guard), done) if guard else done
 
     def lines(self):
@@ -159,16 +171,17 @@ def registers_of(log):
 
 def main():
     text, registers = open(sys.argv[1]).read(), registers_of(open(sys.argv[2]).read())
-    print('#include "machine.h"\n')
+    print('#include "machine.h"\n\nnamespace {\nstruct translation : instructions {')
     entries = []
     for k, kernel in enumerate(kernels(text)):
         print('static void kernel_%d(const machine &m) {' % k)
         print('  alignas(16) char local[%d];\n  (void)m, (void)local;' % max(kernel.local, 1))
         print('\n'.join(line for line in kernel.lines() if line))
         print('}\n')
-        entries.append('  {"%s", kernel_%d, %d, %d, {%s}, %d},' % (
+        entries.append('  {"%s", translation::kernel_%d, %d, %d, {%s}, %d},' % (
             kernel.name, k, registers[kernel.name], kernel.shared,
             ', '.join(map(str, kernel.sizes)), len(kernel.sizes)))
+    print('};\n}  // namespace')
     if entries:
         print('static const translated table[] = {\n%s\n};' % '\n'.join(entries))
         print('static const bool added = add_translated(table, %d);' % len(entries))

@@ -14,22 +14,22 @@ describe('a run that goes on', function()
   teardown(fixtures.clean)
 
   --- Runs a command, killed each time after it has saved its state twice or, after many kills, more
-  --- often, until it ends. A checkpoint is renamed into place: its inode changes.
+  --- often, until it ends. A checkpoint is renamed into place: then it is another file than SEEN.
   local UNTIL_SAVED = [[
-    n=0; old=$(stat -c %%i %s/last.safetensors 2>/dev/null)
-    ./tinykg %s >%s.txt 2>&1 & pid=$!
+    n=0; ln -f LAST SEEN 2>/dev/null
+    ./tinykg COMMAND >OUT.txt 2>&1 & pid=$!
     while kill -0 $pid 2>/dev/null; do
-      new=$(stat -c %%i %s/last.safetensors 2>/dev/null)
-      if [ "$new" != "$old" ]; then n=$((n + 1)); old=$new; fi
-      if [ $n = %d ]; then kill -9 $pid; break; fi
+      if [ -e LAST ] && ! [ LAST -ef SEEN ]; then n=$((n + 1)); ln -f LAST SEEN; fi
+      if [ $n = MOST ]; then kill -9 $pid; break; fi
       sleep 0.005
     done
-    wait $pid 2>/dev/null; status=$?; if [ $status != 0 ]; then cat %s.txt; fi; (exit $status)]]
+    wait $pid 2>/dev/null; status=$?; if [ $status != 0 ]; then cat OUT.txt; fi; (exit $status)]]
 
   local function kill_until_done(command, out)
-    for kills = 0, 60 do
-      local code, text = sh(UNTIL_SAVED:format(out, command, out, out,
-        math.floor(2 * 1.15 ^ kills), out))
+    for kills = 0, 30 do
+      local code, text = sh((UNTIL_SAVED:gsub('%u%u%u+', {COMMAND = command, OUT = out,
+        LAST = out .. '/last.safetensors', SEEN = out .. '.seen',
+        MOST = math.floor(2 * 1.3 ^ kills)})))
       if code == 0 then return kills end
       assert(code == 137, text)
       command = 'run --resume --checkpoint 0 --out ' .. out
@@ -60,6 +60,8 @@ describe('a run that goes on', function()
     {'ktup', '--set epochs=3 --set dim=16 --set batch_size=8 --set eval_every=1 ' ..
              '--data-set task=ranking', 'ktup, phases in turns'},
     {'mkr', '--set epochs=5 --set batch_size=64 --set kg_interval=2', 'mkr, a phase now and then'},
+    {'diffkg', '--bits 2 --set epochs=5 --set dim=16 --set hidden=64 --set batch_size=64 ' ..
+               '--set eval_every=1 --data-set task=ranking', 'diffkg, a phase that draws first'},
     {'sgl', '--bits 2 --set epochs=6 --set dim=16 --set batch_size=256 --data-set task=ranking',
      'sgl, views of an epoch'},
     {'bpr-mf', '--set epochs=6 --set dim=16 --set batch_size=256 --set optimizer_bits=8 ' ..

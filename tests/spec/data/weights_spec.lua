@@ -1,9 +1,12 @@
 -- Weights of interactions and of triples: what is read, what losses and graphs make of it. A row of
 -- weight 2 counts as two rows of weight 1.
 local fixtures = require 'tests.support.fixtures'
+local json = require 'tinykg.base.json'
+local recipe_file = require 'tinykg.train.recipe_file'
 local sets = require 'tests.support.sets'
 local shell = require 'tests.support.shell'
 local tk = require 'tinykg'
+local train = require 'tinykg.train'
 
 local NAMED = {weight = 'plays', triple_weight = 'confidence'}
 local FILES = {
@@ -72,8 +75,8 @@ describe('weights in tables', function()
 
   it('are written by convert, and read again', function()
     local dir, to = fixtures.dir(FILES), fixtures.dir()
-    shell.works(('data convert %s %s/c --to plain --data-set columns=weight:plays,triple_weight:confidence')
-      :format(dir, to))
+    shell.works(('data convert %s %s/c --to plain --data-set '
+      .. 'columns=weight:plays,triple_weight:confidence'):format(dir, to))
     local again = tk.data.load(to .. '/c',
                                {columns = {weight = 'weight', triple_weight = 'weight'}})
     local sum = 0
@@ -220,10 +223,10 @@ describe('graphs of weighted triples', function()
   end)
 end)
 
-describe('runs with weights', function()
-  local dir, to
+describe('training with weights', function()
+  local dir
   setup(function()
-    dir, to = fixtures.dir(), fixtures.dir()
+    dir = fixtures.dir()
     local rows, kg = {'user,item,plays'}, {'head,relation,tail,confidence'}
     for u = 1, 20 do
       for i = 0, 7 do
@@ -240,43 +243,39 @@ describe('runs with weights', function()
   end)
   teardown(fixtures.clean)
 
-  local count = 0
-  local function run(recipe, columns, refused)
-    count = count + 1
-    local out = ('%s/%d'):format(to, count)
-    local command = ('run %s --data %s%s --set epochs=1 --quiet --out %s'):format(recipe, dir,
-      columns and ' --data-set columns=' .. columns or '', out)
-    if refused then shell.refuses(command, 1, refused) else shell.works(command) end
-    return out
+  --- The losses of a recipe's first epoch, as text. ---@param columns table? those of weights
+  local function loss_of(path, columns)
+    local recipe, loss = recipe_file.load(path), nil
+    tk.seed(1)
+    train.run(recipe, tk.data.load(dir, {columns = columns}), recipe:complete{epochs = 1},
+              {quiet = true, on_epoch = function(record)
+                loss = json.encode(record.losses or {record.loss})
+              end})
+    return loss
   end
 
-  local function loss_of(out)
-    for line in io.lines(out .. '/log.jsonl') do
-      local loss = line:match('"loss": ([-%d.e]+)')
-      if loss then return tonumber(loss) end
+  local PLAYS, CONFIDENCE = {weight = 'plays'}, {triple_weight = 'confidence'}
+
+  for _, file in ipairs(fixtures.names((os.getenv('TINYKG_HOME') or '.') .. '/recipes')) do
+    local name = file:match('^(.*)%.lua$')
+    if name then
+      it('weighs interactions: ' .. name, function()
+        assert(loss_of(name, PLAYS) ~= loss_of(name))
+      end)
     end
   end
 
-  it('train every recipe with weights of interactions', function()
-    for _, recipe in ipairs(fixtures.names((os.getenv('TINYKG_HOME') or '.') .. '/recipes')) do
-      local name = recipe:match('^(.*)%.lua$')
-      if name then
-        assert(loss_of(run(name, 'weight:plays')) ~= loss_of(run(name)), name)
-      end
-    end
-  end)
-
-  it('train with weights of triples where sums are over the graph', function()
+  it('weighs triples where sums are over the graph', function()
     for _, name in ipairs{'kgin', 'kgat', 'kgrec', 'mcclk'} do
-      assert(loss_of(run(name, 'triple_weight:confidence')) ~= loss_of(run(name)), name)
+      assert(loss_of(name, CONFIDENCE) ~= loss_of(name), name)
     end
-    run('bpr-mf', 'triple_weight:confidence') -- has no graph
-    run('kgcn', 'triple_weight:confidence',
-        'recipe KGCN does not read the weights of triples %(columns=triple_weight:...%)')
+    assert.equal(loss_of 'bpr-mf', loss_of('bpr-mf', CONFIDENCE)) -- has no graph
+    assert.error_matches(function() loss_of('kgcn', CONFIDENCE) end,
+      'recipe KGCN does not read the weights of triples %(columns=triple_weight:...%)')
   end)
 
-  it('refuse a recipe whose loss does not read them', function()
-    local recipe = fixtures.write(to .. '/own.lua', [[
+  it('refuses a recipe whose loss does not read them', function()
+    local recipe = fixtures.write(fixtures.dir() .. '/own.lua', [[
       local tk = require 'tinykg'
       local M = tk.nn.class('Own', tk.nn.Ranker)
       function M:node_embeddings() return self.users.weight, self.items.weight end
@@ -289,7 +288,8 @@ describe('runs with weights', function()
                              items = tk.nn.Embedding(data.items, 4)}, M)
       end}
     ]])
-    run(recipe)
-    run(recipe, 'weight:plays', 'recipe Own does not read batch.weights')
+    assert.is_string(loss_of(recipe))
+    assert.error_matches(function() loss_of(recipe, PLAYS) end,
+                         'recipe Own does not read batch.weights, the weights of interactions')
   end)
 end)

@@ -297,8 +297,8 @@ describe('a run with a budget', function()
   end)
 
   it('is refused in one line, too, by a model that cannot update lazily', function()
-    shell.refuses(('run kgat --data %s --budget 1500KiB --quiet --out %s/lazy'):format(data, dir), 1,
-                  'KGAT: the run takes at least [%d.]+ MiB, more than the budget')
+    shell.refuses(('run kgat --data %s --budget 1500KiB --quiet --out %s/lazy'):format(data, dir),
+                  1, 'KGAT: the run takes at least [%d.]+ MiB, more than the budget')
   end)
 
   it('can be planned for a GPU that is not there', function()

@@ -62,11 +62,19 @@ local function to_array(t)
   return out
 end
 
--- As many numbers as the memory of the largest case, in few long rows: a GPU's tiles have 16 rows.
-local nothing = tk.full(0 / 0, 60, 5000)
+-- In few long rows: a GPU's tiles have 16 rows.
+local nothing = {}
+for k, cols in ipairs {50, 500, 5000} do nothing[k] = tk.full(0 / 0, 60, cols) end
 
---- Fills the memory of steps with NaN, so that what an op leaves unwritten or reads too much shows.
-local function poison() tk.no_grad(function() return nothing * nothing + nothing end) end
+--- Fills the memory of steps with NaN, so that what an op leaves unwritten or reads too much shows:
+--- its beginning, ten times what a result and its inputs take, or 1.2 MB.
+---@param result table ---@param inputs table[] arrays or tensors, as the result
+local function poison(result, inputs)
+  local count, k = 64, 1
+  for _, x in ipairs {result, unpack(inputs)} do count = count + (x.count and x:count() or #x) end
+  while k < #nothing and nothing[k]:count() < 10 * count do k = k + 1 end
+  tk.no_grad(function() return nothing[k] * nothing[k] + nothing[k] end)
+end
 
 local guard = tk.full(7, 16)
 
@@ -76,9 +84,9 @@ local function in_step(t)
   return t:rank() == 0 and t or t:narrow(1, 1, t:size(1))
 end
 
---- The result between two values that must stay as they are.
-local function guarded(op, case, tensors)
-  poison()
+--- The result, of `want`'s size, between two values that must stay as they are.
+local function guarded(op, case, tensors, want)
+  poison(want, tensors)
   local before, out, after = tk.no_grad(function()
     local left, copies = guard * 1, {}
     for k, t in ipairs(tensors) do copies[k] = in_step(t) end
@@ -92,7 +100,7 @@ end
 
 --- Gradients of sum(output * weights).
 local function gradients(op, case, inputs, weights)
-  poison()
+  poison(weights, inputs)
   local parameters, list = {}, {}
   for k, x in ipairs(inputs) do
     parameters[k] = x.ids and to_tensor(x) or tk.parameter(to_tensor(x))
@@ -205,7 +213,8 @@ local function check_case(op, case, seed)
     for _, threads in ipairs(thread_counts) do
       tk.threads(threads)
       local here = ('%s (%s, %d threads)'):format(what, isa, threads)
-      local bytes = {bytes_of(guarded(op, case, tensors)), bytes_of(record(op, case, tensors))}
+      local bytes = {bytes_of(guarded(op, case, tensors, want)),
+                     bytes_of(record(op, case, tensors))}
       assert(bytes[1] == bytes[2], here .. ': depends on where it lies')
       local grads = slopes and gradients(op, case, inputs, weight) or {}
       for _, g in ipairs(grads) do bytes[#bytes + 1] = g and bytes_of(g) or '' end

@@ -5,7 +5,8 @@ local fixtures = require 'tests.support.fixtures'
 local home = lfs.currentdir()
 
 -- From the lowest up; layers of one line may see each other.
-local C_LAYERS = {'base shared', 'data', 'tape cpu cuda emu', 'autodiff', 'passes', 'run'}
+local C_LAYERS = {'base shared collective', 'data', 'tape cpu cuda emu', 'autodiff', 'passes',
+                  'run'}
 local LUA_LAYERS = {'base', 'engine', 'store nn', 'graph', 'data', 'train', 'run', 'query', 'sweep',
                     'report', 'repl', 'bench', 'cli'}
 

@@ -129,7 +129,9 @@ end
 local function golden_model(case)
   local recipe = datasets.recipe(case.recipe)
   local options = recipe:complete(case.options)
-  local model = recipe.build(golden_data(case.batches[1].labels ~= nil), options):train()
+  local data = golden_data(case.batches[1].labels ~= nil)
+  data.features = case.drawn.texts and tk.tensor(case.drawn.texts) -- CoLaKG's frozen vectors
+  local model = recipe.build(data, options):train()
   local state = model:state()
   for name, values in pairs(case.parameters) do state[name]:write(flat(values)) end
   if given[case.recipe] then given[case.recipe](model, case.drawn) end

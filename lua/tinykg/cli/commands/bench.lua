@@ -12,10 +12,11 @@ Speed on this machine, as ratios within one run.
   load      reading text, compared with reading its bytes
   eval      ranking, compared with computing the scores alone
   growth    time and memory of steps against edges, nodes, width, layers, batch, threads: minutes
-  all       all of these but growth, about a minute (the default)
+  ranks     collective operations: mpirun -n P tinykg bench ranks
+  all       all of these but growth and ranks, about a minute (the default)
 Minimum and median of several runs, after two to warm up. Without --data, on generated data.]]
 
-local PARTS = {'ops', 'codec', 'step', 'overhead', 'load', 'eval', 'growth', 'all'}
+local PARTS = {'ops', 'codec', 'step', 'overhead', 'load', 'eval', 'growth', 'ranks', 'all'}
 
 local function parser()
   local p = options.parser('tinykg bench', HELP, 'tinykg bench ops codec --quick')

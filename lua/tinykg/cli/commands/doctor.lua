@@ -69,6 +69,7 @@ local function examine()
     m = {error = tostring(m)}
   else
     m.cache = require('tinykg.data.cache').describe()
+    m.mpi, m.no_mpi = system_info.mpi()
   end
   m.modules, m.missing = lua_modules()
   m.gnuplot = system_info.first_line('gnuplot --version')
@@ -84,6 +85,7 @@ local function print_engine(m)
   print('  vector code    ' .. m.vector_code)
   print('  threads        ' .. m.threads)
   print('  products       ' .. m.products)
+  print('  ranks          ' .. (m.mpi or m.no_mpi .. '; only mpirun -n P needs it'))
   if m.better_core then
     print('  WARNING        OpenBLAS uses kernels of a lesser processor than this one: set ' ..
           'OPENBLAS_CORETYPE=' .. m.better_core)

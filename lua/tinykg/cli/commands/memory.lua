@@ -22,6 +22,7 @@ local function parser()
   options.add_budget(p)
   p:option('--device-memory', 'plan for a GPU with so much memory, which need not be there; ' ..
            'what its driver takes is part of that')
+  p:option('--ranks', 'plan for one of so many processes of mpirun, which need not be there')
   p:option('--rounding', rounding.CHOICES, 'dither')
   options.add_engine(p)
   p:option('--seed', 'seed of the model\'s random constants', '1')
@@ -42,6 +43,7 @@ local function settings_from(a)
                      grid = {}, bits = a.bits, budget = a.budget, seed = a.seed,
                      device_memory = a.device_memory, sensitivity = a.sensitivity,
                      rounding = a.rounding, device = a.device, threads = a.threads}
+  s.ranks = a.ranks and options.whole(a.ranks, '--ranks', 1, 65536)
   s.one_width = a.bits and a.bits ~= 'auto'
   return s
 end
@@ -89,7 +91,7 @@ local function print_json(recipe, data, s, found, traffic)
   for _, width in pairs(widths) do width.traffic = nil end
   print(json.encode{
     recipe = recipe.name, data = data.name, device = tk.device(), threads = tk.threads(),
-    rounding = s.rounding, bits = found.bits, memory = found.chosen.memory,
+    rounding = s.rounding, ranks = s.ranks, bits = found.bits, memory = found.chosen.memory,
     kept = found.chosen.kept, step = found.chosen.step, columns = columns, widths = widths,
     limit = found.room and found.room.bytes, fits = json.array(found.fits),
     traffic = traffic and moves,
@@ -101,8 +103,9 @@ end
 
 local function print_text(recipe, data, s, found, a)
   local tk, memory_table = require 'tinykg', require 'tinykg.cli.memory_table'
-  print(('%s on %s, %s, %s'):format(recipe.name, tostring(data), tk.device(),
-                                    format.count(tk.threads(), 'thread')))
+  print(('%s on %s, %s, %s%s'):format(recipe.name, tostring(data), tk.device(),
+                                      format.count(tk.threads(), 'thread'),
+                                      s.ranks and (', one of %d ranks'):format(s.ranks) or ''))
   for _, warning in ipairs(data.warnings or {}) do format.print('note: ' .. warning) end
   print()
   print(memory_table.in_all(found.widths, found.exact))
@@ -120,6 +123,10 @@ return function(...)
   local s = settings_from(a)
   local tk = require 'tinykg'
   if s.device_memory then run_args.set_planned_gpu(s) else run_args.set_engine(s) end
+  if s.ranks then
+    local runtime = require 'tinykg.engine.runtime'
+    runtime.check(require('tinykg.engine.lib').tkg_engine_plan_ranks(runtime.engine, s.ranks))
+  end
   tk.seed(s.seeds[1])
   local recipe = recipe_file.load(s.recipes[1])
   local o = options.usage_of(recipe.complete, recipe, s.options)

@@ -204,12 +204,19 @@ end
 local function recommend_many(run, a, k)
   local data = run.data
   local ids, n, message = users_of(data, a)
+  local ranks = require 'tinykg.engine.ranks'
   local recommender = require('tinykg.query.recommender').new(run, {
     k = k, all = a.all, exclude = list_of(data.names.items, a, a.exclude, '--exclude'),
     only = list_of(data.names.items, a, a.only, '--only')})
   progress.during(function(update)
     local function write(file) write_lists(file, recommender, ids, n, a, update) end
-    if a.o then must(atomic_file.write(a.o, write)) else write(io.stdout) end
+    if not ranks.is_first() then -- it makes its share of the lists
+      write{write = function() end}
+    elseif a.o then
+      must(atomic_file.write(a.o, write))
+    else
+      write(io.stdout)
+    end
   end)
   recommender:release()
   if a.o then print(('written: %s: %s'):format(a.o, format.count(n, 'user'))) end

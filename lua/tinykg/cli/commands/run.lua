@@ -91,6 +91,10 @@ return function(...)
   end
   if s.quiet then require('tinykg.base.progress').silence() end
   if #s.recipes * #s.seeds * #s.grid == 1 and not s.search then return run_one(s) end
+  if require('tinykg.cli.ranks').count() > 1 then
+    options.usage('a sweep under %s: its runs are processes of their own; start each run with it',
+                  require('tinykg.cli.ranks').launcher())
+  end
   for _, name in ipairs{'from', 'profile', 'extend'} do
     if s[name] then options.usage('--%s: it is for one run, not for a sweep', name) end
   end

@@ -16,6 +16,7 @@ local folder = require 'tinykg.run.folder'
 local json = require 'tinykg.base.json'
 local must = require 'tinykg.base.must'
 local parameters = require 'tinykg.run.folder.parameters'
+local ranks = require 'tinykg.engine.ranks'
 local runtime = require 'tinykg.engine.runtime'
 local schema = require 'tinykg.run.folder.schema'
 local step = require 'tinykg.engine.step'
@@ -196,7 +197,7 @@ function checkpoint.write(path, run, baseline)
   must(store.write(written, all, {
     format = FORMAT, recipe = run.recipe.name, state = json.encode(state_of(run, scalars, gone))},
     {links = false}))
-  rotate(path, written)
+  ranks.only_first(rotate, path, written)
   return true
 end
 
@@ -251,16 +252,37 @@ local function advice(path)
   return (' (the one before it is whole: tinykg run --resume --from last-1 --out %s)'):format(path)
 end
 
+--- The tensors that rank 0 has read, on all ranks. ---@param all table<string, Tensor>? rank 0's
+local function shared(all)
+  if ranks.size() == 1 then return all end
+  local list = ranks.of_first(function()
+    return tables.map(tables.sorted_keys(all), function(name)
+      return {name = name, dtype = all[name]:dtype(), size = all[name]:size()}
+    end)
+  end)
+  all = all or {}
+  for _, t in ipairs(list) do
+    all[t.name] = all[t.name]
+      or tensor.create(t.dtype == 'i32' and tensor.I32 or tensor.F32, t.size)
+    ranks.share(all[t.name])
+  end
+  return all
+end
+
 --- Restores the state of a checkpoint in a run that has just been made (train.new). Raises one line
 --- when it cannot be read.
 ---@param path string the run's folder ---@param run Run
 ---@param from? 'last'|'last-1' last-1 is then renamed to last
 function checkpoint.read(path, run, from)
-  local file = ('%s/%s.safetensors'):format(path, from or 'last')
-  local all, state = checkpoint.load(file, #run.phases, #optimizers_of(run))
-  if not all then error(state .. (from == 'last-1' and '' or advice(path)), 0) end
-  restore(run, file, all, state)
-  if from ~= 'last-1' then return end
+  local file, all = ('%s/%s.safetensors'):format(path, from or 'last'), nil
+  local state = ranks.of_first(function()
+    local tensors, found = checkpoint.load(file, #run.phases, #optimizers_of(run))
+    if not tensors then error(found .. (from == 'last-1' and '' or advice(path)), 0) end
+    all = tensors
+    return found
+  end)
+  restore(run, file, shared(all), state)
+  if from ~= 'last-1' or not ranks.is_first() then return end
   must(os.rename(file, path .. '/last.safetensors'))
 end
 

@@ -1,4 +1,5 @@
---- The folder of a run: names of its files, reading and writing them.
+--- The folder of a run: names of its files, reading and writing them. Of several ranks the first
+--- alone writes.
 --   recipe.lua          the recipe as it was
 --   names.tsv           users, items, entities and relations as the model numbers them
 --   split.bin           the part of each interaction (tinykg.data.restore)
@@ -22,6 +23,7 @@ local tables = require 'tinykg.base.tables'
 local json_checksum = require 'tinykg.run.folder.json_checksum'
 local must = require 'tinykg.base.must'
 local posix = require 'tinykg.base.posix'
+local ranks = require 'tinykg.engine.ranks'
 local read_file = require 'tinykg.base.read_file'
 local schema = require 'tinykg.run.folder.schema'
 
@@ -57,6 +59,7 @@ end
 
 --- Writes a file. A link is replaced, not followed: the folder may have come from somebody else.
 function folder.write_text(path, name, text)
+  if not ranks.is_first() then return end
   must(atomic_file.write(path .. '/' .. name, text, {links = false}))
 end
 
@@ -137,6 +140,7 @@ end
 
 --- Prepares the folder for a new run: moves the files of an earlier one to previous/.
 function folder.fresh(path)
+  if not ranks.is_first() then return end
   must(atomic_file.mkdirs(path))
   local files = files_of(path)
   if #files == 0 then return end
@@ -190,6 +194,7 @@ end
 --- that work was lost.
 ---@param epoch? integer nil: all records are removed
 function folder.logger(path, epoch)
+  if not ranks.is_first() then return function() end end
   local lines, name = {}, path .. '/log.jsonl'
   for _, record in ipairs(epoch and folder.log(path) or {}) do
     if record.epoch <= epoch then lines[#lines + 1] = json_checksum.encode(record) .. '\n' end

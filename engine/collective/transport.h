@@ -1,0 +1,37 @@
+/* How bytes get from rank to rank: one table per library. */
+#ifndef TKG_TRANSPORT_H
+#define TKG_TRANSPORT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* A message on its way; the transport's request. */
+typedef union tkg_message {
+  uintptr_t handle;
+  char bytes[16];
+} tkg_message;
+
+enum { TKG_TRANSPORT_NAME = 96 };
+
+typedef struct tkg_transport {
+  char name[TKG_TRANSPORT_NAME]; /* library and version */
+  int rank, size;
+  /* Begin to send to, or to receive from, a rank: at most `most` bytes. Messages between two ranks
+   * arrive in the order of sending. Statuses. */
+  int64_t most;
+  int (*send)(const void *from, int64_t bytes, int to, tkg_message *out);
+  int (*receive)(void *to, int64_t bytes, int from, tkg_message *out);
+  /* Moves messages on; sets *done if this one has gone or come, which frees it. */
+  int (*test)(tkg_message *message, bool *done);
+  int (*finish)(void);     /* all ranks call it; nothing is sent afterwards */
+  void (*abort)(int code); /* ends all ranks */
+} tkg_transport;
+
+/* Writes the name and version of the MPI library that tkg__mpi_open would open. A status. */
+int tkg__mpi_describe(char name[TKG_TRANSPORT_NAME]);
+
+/* Opens the MPI library that fits the launcher, or that TINYKG_MPI names, and joins its ranks.
+ * TKG_E_UNSUPPORTED, TKG_E_DEVICE. */
+int tkg__mpi_open(const tkg_transport **out);
+
+#endif

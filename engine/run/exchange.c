@@ -1,0 +1,216 @@
+#include "exchange.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/device.h"
+#include "base/error.h"
+#include "base/placement.h"
+#include "collective/collective.h"
+
+/* An exchange under way. Memory is the host's: that of the value itself on the CPU. */
+typedef struct exchange {
+  tkg_engine *engine;
+  const tkg_node *n, *x;
+  const char *from;
+  char *to, *scratch;
+  int64_t scratch_bytes;
+  int rank, ranks, pieces;
+  tkg_part *parts; /* of the piece that begins */
+} exchange;
+
+/* ---- rows and bytes ---- */
+
+static int64_t first_row(const exchange *e, int rank) {
+  return tkg__first_row(e->n->i[1], rank, e->ranks);
+}
+
+/* The rows of a rank's values before piece k. */
+static int64_t rows_before(int64_t rows, int k, int pieces) { return rows * k / pieces; }
+
+/* Bytes of rows of a value; masks have a bit per element, and rows of which ranks have a multiple
+ * of 8. */
+static int64_t bytes_of_rows(const tkg_node *x, int64_t rows) {
+  const int64_t count = rows * tkg__cols(x);
+  return x->dtype == TKG_MASK ? (count + 7) / 8 : 4 * count;
+}
+
+/* A piece: rows of this rank, and its part of scratch, where a block per rank has their columns. */
+typedef struct piece {
+  int64_t first, rows;
+  char *blocks;
+} piece;
+
+static piece piece_of(const exchange *e, int k) {
+  const tkg_node *wide = e->n->i[0] == TKG_TO_COLUMNS ? e->x : e->n;
+  const int64_t rows = tkg__rows(wide), first = rows_before(rows, k, e->pieces);
+  const int64_t half = e->pieces > 1 ? e->scratch_bytes / 2 : 0;
+  return (piece){first, rows_before(rows, k + 1, e->pieces) - first, e->scratch + k % 2 * half};
+}
+
+/* ---- columns side by side ---- */
+
+/* Copies rows from blocks, one per rank, each with its columns, to whole rows, or back. */
+static void join(const char *blocks, char *rows, int64_t count, int64_t bytes, int ranks) {
+  for (int r = 0; r < ranks; r++)
+    for (int64_t i = 0; i < count; i++)
+      memcpy(rows + (i * ranks + r) * bytes, blocks + (r * count + i) * bytes, (size_t)bytes);
+}
+
+static void part(const char *rows, char *blocks, int64_t count, int64_t bytes, int ranks) {
+  for (int r = 0; r < ranks; r++)
+    for (int64_t i = 0; i < count; i++)
+      memcpy(blocks + (r * count + i) * bytes, rows + (i * ranks + r) * bytes, (size_t)bytes);
+}
+
+/* ---- pieces ---- */
+
+/* What rank r is sent of piece k, and what it sends. */
+static tkg_part part_with(const exchange *e, const piece *own, int k, int r) {
+  tkg_part p = {.rank = r};
+  const int64_t begin = first_row(e, r), rows = first_row(e, r + 1) - begin;
+  const int64_t at = begin + rows_before(rows, k, e->pieces);
+  const int64_t other = begin + rows_before(rows, k + 1, e->pieces) - at;
+  const int64_t block = bytes_of_rows(e->n->i[0] == TKG_TO_COLUMNS ? e->n : e->x, own->rows);
+  switch ((enum tkg_relay)e->n->i[0]) {
+  case TKG_TO_ROWS:
+    p.send = e->from + bytes_of_rows(e->x, at);
+    p.send_bytes = bytes_of_rows(e->x, other);
+    p.receive = own->blocks + r * block;
+    p.receive_bytes = block;
+    break;
+  case TKG_TO_COLUMNS:
+    p.send = own->blocks + r * block;
+    p.send_bytes = block;
+    p.receive = e->to + bytes_of_rows(e->n, at);
+    p.receive_bytes = bytes_of_rows(e->n, other);
+    break;
+  case TKG_JOIN_COLUMNS:
+    p.send = e->from + bytes_of_rows(e->x, own->first);
+    p.send_bytes = block;
+    p.receive = own->blocks + r * block;
+    p.receive_bytes = block;
+    break;
+  case TKG_JOIN_ROWS:
+    p.send = e->from;
+    p.send_bytes = bytes_of_rows(e->x, tkg__rows(e->x));
+    p.receive = e->to + bytes_of_rows(e->n, begin);
+    p.receive_bytes = bytes_of_rows(e->n, rows);
+    break;
+  }
+  return p;
+}
+
+static int begin_piece(const exchange *e, int k, tkg_exchange **out) {
+  const piece own = piece_of(e, k);
+  const bool to_columns = e->n->i[0] == TKG_TO_COLUMNS;
+  const bool gathers = e->n->i[0] == TKG_JOIN_COLUMNS || e->n->i[0] == TKG_JOIN_ROWS;
+  if (to_columns)
+    part(e->from + bytes_of_rows(e->x, own.first), own.blocks, own.rows, 4 * tkg__cols(e->n),
+         e->ranks);
+  for (int i = 0; i < e->ranks; i++) e->parts[i] = part_with(e, &own, k, (e->rank + i) % e->ranks);
+  const tkg_part *mine = &e->parts[0];
+  memcpy(mine->receive, mine->send, (size_t)mine->receive_bytes);
+  return tkg__exchange_begin(e->engine->collective, gathers ? TKG_ALL_GATHER : TKG_ALL_TO_ALL,
+                             e->parts + 1, e->ranks - 1, out);
+}
+
+static int end_piece(const exchange *e, int k, tkg_exchange *begun) {
+  const piece own = piece_of(e, k);
+  int status = tkg__exchange_end(begun);
+  if (!status && (e->n->i[0] == TKG_TO_ROWS || e->n->i[0] == TKG_JOIN_COLUMNS))
+    join(own.blocks, e->to + bytes_of_rows(e->n, own.first), own.rows, 4 * tkg__cols(e->x),
+         e->ranks);
+  return status;
+}
+
+/* Puts a piece in its place while the next one travels. */
+static int run(const exchange *e) {
+  tkg_exchange *begun = NULL, *next = NULL;
+  int status = begin_piece(e, 0, &begun);
+  for (int k = 0; k < e->pieces && !status; k++) {
+    if (k + 1 < e->pieces) status = begin_piece(e, k + 1, &next);
+    if (!status) status = end_piece(e, k, begun);
+    begun = next;
+  }
+  return status;
+}
+
+/* ---- devices of which the host cannot read the memory ---- */
+
+static bool on_host(const tkg_engine *engine) { return engine->backend == &tkg__cpu_backend; }
+
+/* Runs the exchange on copies of what it reads and writes. */
+static int run_on_copies(exchange *e, const tkg_call *call) {
+  const tkg_backend *backend = e->engine->backend;
+  const int64_t in = tkg__bytes(e->x), out = tkg__bytes(e->n);
+  char *memory = malloc((size_t)(in + out + e->scratch_bytes) + 1);
+  if (!memory) return tkg__fail(TKG_E_MEMORY, "no memory to exchange values between ranks");
+  e->from = memory;
+  e->to = memory + in;
+  e->scratch = memory + in + out;
+  int status = tkg__keep_backend_message(backend, backend->read(memory, call->data[0], in));
+  if (!status) status = run(e);
+  if (!status) backend->write(call->out, e->to, out);
+  free(memory);
+  return status;
+}
+
+int tkg__run_exchange(tkg_engine *engine, const tkg_call *call) {
+  exchange e = {.engine = engine,
+                .n = call->node,
+                .x = call->in[0],
+                .from = call->data[0],
+                .to = call->out,
+                .scratch = call->scratch,
+                .rank = engine->rank,
+                .ranks = engine->ranks};
+  e.pieces = tkg__exchange_pieces(e.n, e.x, e.ranks);
+  e.scratch_bytes = tkg__exchange_scratch(e.n, e.x, e.ranks);
+  e.parts = calloc((size_t)e.ranks, sizeof *e.parts);
+  if (!e.parts) return tkg__fail(TKG_E_MEMORY, "no memory to exchange values between ranks");
+  int status = on_host(engine) ? run(&e) : run_on_copies(&e, call);
+  free(e.parts);
+  return status;
+}
+
+/* ---- partial sums ---- */
+
+/* The number of parts of a whole that ranks have. */
+static int parts_of_rank(int64_t rows, int rank, int ranks) {
+  const int parts = tkg__parts_of(rows);
+  return parts * (rank + 1) / ranks - parts * rank / ranks;
+}
+
+int tkg__add_parts(tkg_engine *engine, const tkg_call *call) {
+  const int64_t count = tkg__count(call->node), whole = call->in[0]->whole_rows;
+  const int ranks = engine->ranks, parts = tkg__parts_of(whole);
+  int64_t *bytes = calloc((size_t)ranks, sizeof *bytes);
+  if (!bytes) return tkg__fail(TKG_E_MEMORY, "no memory to add up the sums of ranks");
+  for (int r = 0; r < ranks; r++) bytes[r] = 4 * count * parts_of_rank(whole, r, ranks);
+  const float *own = call->scratch;
+  float *all = (float *)call->scratch + bytes[engine->rank] / 4, *out = call->out;
+  int status = tkg__all_gather(engine->collective, own, all, bytes);
+  free(bytes);
+  for (int64_t j = 0; j < count && !status; j++) {
+    double sum = 0;
+    for (int p = 0; p < parts; p++) sum += (double)all[p * count + j];
+    out[j] = (float)sum;
+  }
+  return status;
+}
+
+int64_t tkg__sent_bytes(const tkg_node *n, const tkg_node *x, int rank, int ranks) {
+  const int64_t others = ranks - 1;
+  if (n->op != TKG_OP_EXCHANGE)
+    return others * 4 * tkg__count(n) * parts_of_rank(x->whole_rows, rank, ranks);
+  switch ((enum tkg_relay)n->i[0]) {
+  case TKG_TO_ROWS:
+    return bytes_of_rows(x, n->i[1] - (tkg__first_row(n->i[1], rank + 1, ranks) -
+                                       tkg__first_row(n->i[1], rank, ranks)));
+  case TKG_TO_COLUMNS:
+    return others * bytes_of_rows(n, x->shape[0]);
+  default:
+    return others * tkg__bytes(x);
+  }
+}

@@ -1,0 +1,18 @@
+-- Values dealt to ranks: steps of small networks have the same losses and gradients, bit for bit,
+-- on any number of ranks, whether their columns can be dealt or not.
+local fixtures = require 'tests.support.fixtures'
+local mpi = require 'tests.support.mpi'
+local shell = require 'tests.support.shell'
+
+describe('ranks', function()
+  teardown(fixtures.clean)
+
+  for _, columns in ipairs{16, 20, 50, 64} do
+    it(('take the same steps over tables of %d columns'):format(columns), function()
+      if not mpi.first then return pending(mpi.MISSING) end
+      local program = ('tests/support/ranks_steps.lua %d'):format(columns)
+      local alone = shell.gives(0, './tinykg ' .. program, 'columns')
+      for _, n in ipairs{2, 4} do assert.equal(alone, shell.gives(0, mpi.tinykg(n, program))) end
+    end)
+  end
+end)
