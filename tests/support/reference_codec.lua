@@ -9,6 +9,7 @@ typedef struct {
   int bits, rounding;
   uint64_t seed;
   uint32_t step, stream;
+  int64_t first_row;
 } codec_spec_codec;
 typedef struct {
   void (*encode)(const codec_spec_codec *codec, const float *x, int64_t cols, int64_t rows_total,
