@@ -72,7 +72,11 @@ end
 
 function DiffKG:phases() -- each with an Adam of its own (Main.py:59-67, 78-187)
   return {{name = 'diffusion', loss = self.diffusion_loss, rows = self.kg.nodes},
-    {name = 'cf', loss = self.loss, begin = function(m) m.drawn:copy(tk.no_grad(m.draw, m)) end}}
+    {name = 'cf', loss = self.loss, begin = function(m)
+      local drawn = tk.no_grad(m.draw, m)
+      m.drawn:copy(drawn)
+      drawn:free() -- now, not when Lua's collector runs
+    end}}
 end
 
 function DiffKG:explain(u, i) return tk.edges.gradient(self, {'kg', 'graph'}, u, i) end

@@ -147,8 +147,12 @@ static bool has_its_rows(const tkg_node *n, const tkg_node *x, char reads) {
          x->shape[0] == n->shape[0];
 }
 
+bool tkg__sums_all(const tkg_node *n, const tkg_node *const *in) {
+  return n->op == TKG_OP_SUM && ((in[0]->rank == 2 && n->i[0] == 3) || in[0]->rank == 1);
+}
+
 enum tkg_row_access tkg__row_access(const tkg_node *n, const tkg_node *const *in, int input) {
-  if (sums_rows(n, in)) return TKG_ACCESS_REDUCES;
+  if (sums_rows(n, in) || tkg__sums_all(n, in)) return TKG_ACCESS_REDUCES;
   bool row = rows_letter(n->op, input) == 'r' && rows_hold(n, in) &&
              has_its_rows(n, in[input], tkg__op_reads(n->op, input));
   return row ? TKG_ACCESS_ROW : TKG_ACCESS_WHOLE;

@@ -117,6 +117,9 @@ enum tkg_row_access {
 };
 enum tkg_row_access tkg__row_access(const tkg_node *n, const tkg_node *const *in, int input);
 
+/* Whether the node is the sum of all elements of a matrix or of a list. */
+bool tkg__sums_all(const tkg_node *n, const tkg_node *const *in);
+
 /* Whether each row of the result, a matrix, can be computed without the others: from row i of the
  * inputs read by ROW, all of them matrices, and from the others as a whole. */
 bool tkg__rows_apart(const tkg_node *n, const tkg_node *const *in);

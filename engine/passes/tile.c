@@ -25,25 +25,40 @@ static const tkg_tile_rules *rules_of(const tkg_tape *tape) { return tape->engin
 
 /* ---- what a node can be ---- */
 
-/* Whether the node makes a list of numbers, or one, from such: rows of one column. What it costs on
- * a device whose tiles have memory of their own is that it runs by itself. */
+/* Whether the node makes a number per row of matrices. */
+static bool is_number_per_row(const tkg_node *n) {
+  return n->rank == 1 && (n->op == TKG_OP_DOT || (n->op == TKG_OP_SUM && n->i[0] == 2));
+}
+
+/* Whether input x of a list has an element, or a row, for each of its elements. */
+static bool has_element_per_one_of(const tkg_node *list, const tkg_node *x) {
+  if (is_number_per_row(list)) return x->rank == 2 && x->shape[0] == list->shape[0];
+  return x->rank < 2 && tkg__count(x) == tkg__count(list);
+}
+
+/* Whether the node makes a list of numbers, or one, from such or from rows: rows of one column.
+ * What it costs on a device whose tiles have memory of their own is that it runs by itself. */
 static bool is_list(const tkg_tape *tape, const tkg_node *n) {
-  const int64_t count = tkg__count(n);
   bool list = rules_of(tape)->most_bytes > 0 && n->dtype == TKG_F32 && n->rank < 2;
-  list = list && count > rules_of(tape)->small;
+  list = list && (is_number_per_row(n) || tkg__count(n) > rules_of(tape)->small);
   for (int k = 0; k < n->inputs && list; k++) {
     const tkg_node *x = &tape->nodes[n->in[k]];
-    list = x->dtype == TKG_F32 && (tkg__count(x) == 1 || (x->rank < 2 && tkg__count(x) == count));
+    list = x->dtype == TKG_F32 && (tkg__count(x) == 1 || has_element_per_one_of(n, x));
   }
   return list;
 }
 
+/* Whether a device whose tiles have memory of their own adds the node up tile by tile. */
+static bool sums_in_tiles(const tkg_tape *tape, const tkg_node *n, const tkg_node *const *in) {
+  return rules_of(tape)->most_bytes > 0 && tkg__sums_all(n, in) && in[0]->dtype == TKG_F32;
+}
+
 enum tkg_part tkg__part(const tkg_tape *tape, const tkg_node *n) {
   const tkg_node *in[TKG_MAX_INPUTS];
-  if (n->op == TKG_OP_LEAF || n->dtype == TKG_I32) return TKG_PART_NONE;
+  if (n->op == TKG_OP_LEAF || (n->dtype == TKG_I32 && n->op != TKG_OP_GATHER)) return TKG_PART_NONE;
   tkg__inputs_of(tape, n, in);
   if (!rules_of(tape)->runs(n, in)) return TKG_PART_NONE;
-  if (tkg__row_parts(n, in) > 0) return TKG_PART_REDUCES;
+  if (tkg__row_parts(n, in) > 0 || sums_in_tiles(tape, n, in)) return TKG_PART_REDUCES;
   if (is_list(tape, n)) return TKG_PART_ROWS;
   return tkg__rows_apart_by_list(n, in) ? TKG_PART_ROWS : TKG_PART_NONE;
 }
@@ -51,7 +66,7 @@ enum tkg_part tkg__part(const tkg_tape *tape, const tkg_node *n) {
 bool tkg__aligned(const tkg_tape *tape, const tkg_node *n, int k) {
   const tkg_node *in[TKG_MAX_INPUTS];
   tkg__inputs_of(tape, n, in);
-  if (is_list(tape, n)) return tkg__count(in[k]) == tkg__count(n);
+  if (is_list(tape, n)) return has_element_per_one_of(n, in[k]);
   return tkg__row_access(n, in, k) != TKG_ACCESS_WHOLE;
 }
 
@@ -93,6 +108,8 @@ typedef struct grouping {
   int32_t *made;  /* by node: the group that it was made in, by its serial number */
   bool *early;    /* by node: it runs in the first part of a group that is split */
   int32_t *later; /* the other nodes of that group */
+  int deferred;   /* small nodes that stand behind the group being made until it ends */
+  bool *waits;    /* by storage: it is made by one of these */
 } grouping;
 
 /* The number of chunks of so many rows: each makes a part of all sums of a group. Beyond the first
@@ -354,7 +371,8 @@ static void split_group(grouping *z, int end, const tkg_node *n) {
 
 /* Whether the node has few rows and reads nothing that the group being made makes. */
 static bool may_run_before(const grouping *z, const tkg_node *n) {
-  if (z->nodes == 0 || tkg__op_is(n->op, TKG_TILED) == 0 || FEW * tkg__rows(n) > z->rows.rows)
+  const bool ids = z->rules->most_bytes > 0 && n->op == TKG_OP_GATHER && n->dtype == TKG_I32;
+  if (z->nodes == 0 || (!tkg__op_is(n->op, TKG_TILED) && !ids) || FEW * tkg__rows(n) > z->rows.rows)
     return false;
   for (int k = 0; k < n->inputs; k++)
     if (made_here(z, n->in[k])) return false;
@@ -368,14 +386,55 @@ static void move_before(grouping *z, int o) {
   order[z->first++] = node;
 }
 
+/* ---- deferred nodes ----
+ *
+ * Small nodes that do not run in tiles would end each group that they stand in, such as numbers
+ * that are made of its sums. They wait behind it, in their order, until another node reads one. */
+
+static bool reads_deferred(const grouping *z, const tkg_node *n) {
+  for (int k = 0; z->deferred > 0 && k < n->inputs; k++)
+    if (z->waits[z->p->storage[n->in[k]]]) return true;
+  return false;
+}
+
+static bool may_wait(const grouping *z, int i) {
+  const tkg_node *n = &z->tape->nodes[i];
+  if (z->p->storage[i] != i) return z->deferred > 0 && z->waits[z->p->storage[i]];
+  return (z->nodes > 0 || reads_deferred(z, n)) && runs_small(z, i) && group_rows(z, i).rows < 0;
+}
+
+/* The group being made ends before the deferred nodes, which stand before place o. */
+static void place_deferred(grouping *z, int o) {
+  close_group(z, o - z->deferred);
+  for (int k = o - z->deferred; k < o; k++) z->waits[z->p->storage[z->p->order[k]]] = false;
+  z->deferred = 0;
+  z->first = o;
+}
+
+/* Moves the node at place o before the deferred ones. Returns its place. */
+static int move_before_deferred(const grouping *z, int o) {
+  int32_t *order = z->p->order, node = order[o];
+  for (int k = 0; k < z->deferred; k++, o--) order[o] = order[o - 1];
+  order[o] = node;
+  return o;
+}
+
 static void add_node(grouping *z, int o) {
-  const tkg_node *n = &z->tape->nodes[z->p->order[o]];
-  bool view = z->p->storage[z->p->order[o]] != z->p->order[o];
-  if (!view && may_run_before(z, n)) {
-    move_before(z, o);
+  const int i = z->p->order[o];
+  const tkg_node *n = &z->tape->nodes[i];
+  const bool view = z->p->storage[i] != i;
+  if (!view && !reads_deferred(z, n) && may_run_before(z, n)) {
+    move_before(z, move_before_deferred(z, o));
     return;
   }
-  const tkg_row_range rows = group_rows(z, z->p->order[o]);
+  if (may_wait(z, i)) {
+    z->waits[z->p->storage[i]] = true;
+    z->deferred++;
+    return;
+  }
+  if (reads_deferred(z, n)) place_deferred(z, o);
+  o = move_before_deferred(z, o);
+  const tkg_row_range rows = group_rows(z, i);
   if (!view && z->nodes > 1 && same_rows(&rows, &z->rows) && !joins(z, o, &rows))
     split_group(z, o, n);
   add_to_group(z, o);
@@ -425,9 +484,10 @@ int tkg__tile(tkg_program *p, const bool *needed) {
   z.made = calloc(nodes, sizeof *z.made);
   z.early = calloc(nodes, sizeof *z.early);
   z.later = calloc(nodes, sizeof *z.later);
-  bool ok = z.made && z.early && z.later;
+  z.waits = calloc(nodes, sizeof *z.waits);
+  bool ok = z.made && z.early && z.later && z.waits;
   for (int o = 0; ok && o < p->order_count; o++) add_node(&z, o);
-  if (ok) close_group(&z, p->order_count);
+  if (ok) place_deferred(&z, p->order_count);
   if (ok) group_rest(&z);
   int status = ok ? TKG_OK : tkg__fail(TKG_E_MEMORY, "tile: no memory");
   if (!status && z.rules->small > 0) status = tkg__group_small(p);
@@ -435,5 +495,6 @@ int tkg__tile(tkg_program *p, const bool *needed) {
   free(z.made);
   free(z.early);
   free(z.later);
+  free(z.waits);
   return status;
 }

@@ -119,7 +119,7 @@ TKG_INLINE void open_edge(const sum *s, int64_t p, int64_t row, block *b, int i,
 /* Prefetches what edge p will need. */
 TKG_PREFETCH void prefetch_edge(const sum *s, int64_t p, int kind) {
   if (p >= s->ahead_end) return;
-  prefetch_row(row_of_x(s, s->g.ids[p], kind), kind & HALF ? s->d / 2 : s->d);
+  prefetch_far(row_of_x(s, s->g.ids[p], kind), (kind & HALF ? 2 : 4) * s->d);
   if (kind & (MUL | WEIGHTED) && s->g.order)
     prefetch_numbered(&s->g, p, kind & WEIGHTED ? s->w : NULL, kind & MUL);
 }
@@ -219,7 +219,7 @@ TKG_PREFETCH void prefetch_selected(const sum *s, int64_t p, const int16_t *at, 
   }
   for (int i = 0; i < found; i++) {
     const int32_t row = s->list[s->g.ids[p + at[i]]];
-    if (row >= 0) prefetch_row(s->x + row * s->d, s->d);
+    if (row >= 0) prefetch_far(s->x + row * s->d, 4 * s->d);
     prefetch_numbered(&s->g, p + at[i], kind & WEIGHTED ? s->w : NULL, kind & MUL);
   }
 }

@@ -52,7 +52,7 @@ static void argmax_wide(const choice *c, int64_t j, int32_t *at) {
     const float *x = c->x + c->g->ids[p] * c->d + j;
     const int32_t edge = (int32_t)tkg__edge_number(c->g, p);
     if (j == 0 && p + EDGES_AHEAD < c->ahead_end)
-      prefetch_row(c->x + c->g->ids[p + EDGES_AHEAD] * c->d, c->d);
+      prefetch_far(c->x + c->g->ids[p + EDGES_AHEAD] * c->d, 4 * c->d);
     b0 = larger(b0, wide_load(x), edge);
     b1 = larger(b1, wide_load(x + WIDTH), edge);
   }
@@ -129,8 +129,8 @@ static int aggregate_max_grad(const tkg_call *c, int64_t begin, int64_t end) {
     for (int64_t p = from.offsets[tail]; p < from.offsets[tail + 1]; p++) {
       const int64_t head = from.ids[p];
       if (p + EDGES_AHEAD < from.offsets[end]) {
-        prefetch_row(g + from.ids[p + EDGES_AHEAD] * d, d);
-        prefetch_row((const float *)(edges + from.ids[p + EDGES_AHEAD] * d), d);
+        prefetch_far(g + from.ids[p + EDGES_AHEAD] * d, 4 * d);
+        prefetch_far(edges + from.ids[p + EDGES_AHEAD] * d, 4 * d);
       }
       const int32_t edge = (int32_t)tkg__edge_number(&from, p), *picked = edges + head * d;
       float *restrict to = out + tail * d;

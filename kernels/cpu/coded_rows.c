@@ -68,9 +68,9 @@ TKG_PREFETCH void prefetch_coded(const coded_rows *s, const int32_t *rows, int64
   for (int64_t i = 0; i < count; i++) {
     const int64_t row = rows[i];
     const uint8_t *codes = s->packed + row * s->row_bytes;
-    for (int64_t k = 0; k < s->row_bytes; k += 64) __builtin_prefetch(codes + k);
-    __builtin_prefetch(s->pairs + 4 * row);
-    if (s->signs) __builtin_prefetch(s->signs + row * s->cols / 8);
+    prefetch_far(codes, s->row_bytes);
+    __builtin_prefetch(s->pairs + 4 * row, 0, 2);
+    if (s->signs) __builtin_prefetch(s->signs + row * s->cols / 8, 0, 2);
   }
 }
 

@@ -69,7 +69,8 @@ static inline const float *coded_row(coded_rows *s, int64_t row) {
 /* The row at place p of the list. Callers go through the list in order, up to `limit`. */
 static inline const float *coded_at(coded_rows *s, int64_t p, int64_t limit) {
   if (s->x) {
-    if (p + EDGES_AHEAD < limit) prefetch_row(s->x + s->ids[p + EDGES_AHEAD] * s->cols, s->cols);
+    if (p + EDGES_AHEAD < limit)
+      prefetch_far(s->x + s->ids[p + EDGES_AHEAD] * s->cols, 4 * s->cols);
     return s->x + s->ids[p] * s->cols;
   }
   if (p < s->begin || p >= s->end) TKG_ISA_NAME(tkg__coded_decode)(s, p, limit);

@@ -51,6 +51,12 @@ TKG_PREFETCH void prefetch_row(const float *row, int64_t d) {
   for (int64_t j = 0; j < d; j += 16) __builtin_prefetch(row + j);
 }
 
+/* The same into the second cache, for tables that are larger than it: the first one has few lines
+ * on their way at a time, and an op that does nothing but read rows waits for each of them. */
+TKG_PREFETCH void prefetch_far(const void *row, int64_t bytes) {
+  for (int64_t k = 0; k < bytes; k += 64) __builtin_prefetch((const char *)row + k, 0, 2);
+}
+
 /* Copies a row of d elements of four bytes. Rows are short, so a call of memcpy would take as long
  * as the copy: pieces of a known length are copied without one. */
 static inline void copy_row(void *to, const void *from, int64_t d) {

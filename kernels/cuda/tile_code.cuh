@@ -30,6 +30,7 @@
   X(RANDOM)                                                                                        \
   X(DROPOUT)                                                                                       \
   X(MATMUL)                                                                                        \
+  X(DOT)                                                                                           \
   X(SUM)                                                                                           \
   X(CONCAT)                                                                                        \
   X(NARROW)                                                                                        \
@@ -45,8 +46,9 @@
 /* ---- products and sums ---- */
 
 /* Slices of a sum over rows of this result, [m, n]. */
-static inline int tile_slices(const tkg_node *n) {
+static inline int tile_slices(const tkg_node *n, const tkg_node *const *in) {
   const int64_t cols = tkg__cols(n);
+  if (tkg__sums_all(n, in)) return 1;
   return cols ? slices_of((int64_t)pieces_of(tkg__count(n) / cols) * pieces_of(cols)) : 1;
 }
 
@@ -58,8 +60,8 @@ static __device__ __forceinline__ float *tile_part(const tile_op &o) {
 template <> struct tile_code<TKG_OP_MATMUL> : tile_plain {
   enum { MOST_WEIGHT = 1 << 14 }; /* elements; larger products are left to the library */
 
-  static int64_t scratch(const tkg_node *n, const tkg_node *const *) {
-    return n->i[0] ? tile_slices(n) * tkg__bytes(n) : 0;
+  static int64_t scratch(const tkg_node *n, const tkg_node *const *in) {
+    return n->i[0] ? tile_slices(n, in) * tkg__bytes(n) : 0;
   }
   static bool runs(const tkg_node *n, const tkg_node *const *in) {
     if (n->rank != 2) return false;
@@ -71,7 +73,7 @@ template <> struct tile_code<TKG_OP_MATMUL> : tile_plain {
                     (int)(t->reduces ? c->node->shape[0] : tkg__cols(c->in[0])),
                     c->node->i[1] != 0};
     o->four = o->four && o->x.product.n % 4 == 0 && o->x.product.k % 4 == 0;
-    o->width = tile_slices(c->node);
+    o->width = tile_slices(c->node, c->in);
     return TKG_OK;
   }
   static __device__ __forceinline__ void run(const tile_op &o, const tile_rows &t) {
@@ -85,29 +87,52 @@ template <> struct tile_code<TKG_OP_MATMUL> : tile_plain {
 };
 
 template <> struct tile_code<TKG_OP_SUM> : tile_plain {
-  static int64_t scratch(const tkg_node *n, const tkg_node *const *) {
-    return n->i[0] == 1 ? tile_slices(n) * tkg__bytes(n) : 0;
+  static int64_t scratch(const tkg_node *n, const tkg_node *const *in) {
+    return n->i[0] != 2 ? tile_slices(n, in) * tkg__bytes(n) : 0;
   }
-  static bool runs(const tkg_node *, const tkg_node *const *in) {
-    return in[0]->rank == 2 && tkg__cols(in[0]) <= SHORT_ROW;
+  static bool runs(const tkg_node *n, const tkg_node *const *in) {
+    return tkg__sums_all(n, in) || (in[0]->rank == 2 && tkg__cols(in[0]) <= SHORT_ROW);
   }
   static int fill(tile_op *o, const tkg_tile_call *t, cudaStream_t) {
-    o->cols = (int)tkg__cols(t->call.in[0]);
+    o->x.sums_all = tkg__sums_all(t->call.node, t->call.in);
+    o->cols =
+        o->x.sums_all ? (int)tkg__run_length(t->call.in[0], 1) : (int)tkg__cols(t->call.in[0]);
     o->four = tile_aligned(t->call.data[0]) && o->cols % 4 == 0 &&
               (!t->reduces || tile_aligned(t->call.scratch));
-    o->width = t->reduces ? tile_slices(t->call.node)
+    o->width = t->reduces ? tile_slices(t->call.node, t->call.in)
                : o->four  ? short_row_width<4>(o->cols / 4)
                           : short_row_width<1>(o->cols);
     return TKG_OK;
   }
   static __device__ __forceinline__ void run(const tile_op &o, const tile_rows &t) {
     const float *x = t.in<float>(o, 0);
-    if (o.count)
+    if (o.count && o.x.sums_all)
+      sum_all(t.rows, o.cols, x, t.begins, tile_part(o));
+    else if (o.count)
       sum_tile(o.four, t.rows, 1, o.cols, NULL, x, t.begins, tile_part(o));
     else if (o.four)
       row_sums<false, 4>(tkg_in_block(), t.rows, o.cols / 4, o.width, x, x, t.out<float>(o));
     else
       row_sums<false, 1>(tkg_in_block(), t.rows, o.cols, o.width, x, x, t.out<float>(o));
+  }
+};
+
+template <> struct tile_code<TKG_OP_DOT> : tile_plain {
+  static bool runs(const tkg_node *n, const tkg_node *const *in) {
+    return n->rank == 1 && in[0]->rank == 2 && tkg__cols(in[0]) <= SHORT_ROW;
+  }
+  static int fill(tile_op *o, const tkg_tile_call *t, cudaStream_t) {
+    o->cols = (int)tkg__cols(t->call.in[0]);
+    o->four = tile_aligned(t->call.data[0]) && tile_aligned(t->call.data[1]) && o->cols % 4 == 0;
+    o->width = o->four ? short_row_width<4>(o->cols / 4) : short_row_width<1>(o->cols);
+    return TKG_OK;
+  }
+  static __device__ __forceinline__ void run(const tile_op &o, const tile_rows &t) {
+    const float *a = t.in<float>(o, 0), *b = t.in<float>(o, 1);
+    if (o.four)
+      row_sums<true, 4>(tkg_in_block(), t.rows, o.cols / 4, o.width, a, b, t.out<float>(o));
+    else
+      row_sums<true, 1>(tkg_in_block(), t.rows, o.cols, o.width, a, b, t.out<float>(o));
   }
 };
 
@@ -156,7 +181,7 @@ template <> struct tile_code<TKG_OP_WIDEN> : tile_plain {
   static __device__ __forceinline__ void run(const tile_op &o, const tile_rows &t) {
     const uint16_t *x = t.in<uint16_t>(o, 0);
     float *out = t.out<float>(o);
-    for (int i = (int)threadIdx.x; i < t.rows * o.cols; i += TKG_THREADS)
+    for (int i = tkg_thread(); i < t.rows * o.cols; i += TKG_THREADS)
       out[i] = tkg__bf16_value(x[i]);
   }
 };
@@ -178,7 +203,8 @@ template <> struct tile_code<TKG_OP_BROADCAST> : tile_plain {
 
 template <> struct tile_code<TKG_OP_GATHER> : tile_plain {
   static bool runs(const tkg_node *n, const tkg_node *const *in) {
-    return n->dtype == TKG_F32 && in[0]->dtype == TKG_F32 && in[0]->rank == 2;
+    return n->dtype == in[0]->dtype && (n->dtype == TKG_F32 || n->dtype == TKG_I32) &&
+           in[0]->rank == 2;
   }
   static int fill(tile_op *o, const tkg_tile_call *t, cudaStream_t) {
     o->four = tile_aligned(t->call.data[0]) && tile_aligned(t->call.out) && o->cols % 4 == 0;

@@ -62,6 +62,7 @@ typedef struct small_product {
 
 union tile_extra {
   float f[2];
+  bool sums_all; /* of a sum */
   tkg_view view;
   small_sum sum_of;
   small_product pair;

@@ -11,6 +11,7 @@
 
 #include "launch.h"
 #include "vec4.cuh"
+#include "warp.cuh"
 
 enum { PIECE = 4 };
 
@@ -150,6 +151,30 @@ static __device__ void sum_products(int rows, int m, int n, const float *a, cons
       if (i + x < m) store_four<FOUR>(to + (int64_t)x * n, n - j, sum[x]);
   }
 }
+
+/* ---- the sum of all elements ---- */
+
+enum { GRANULE = 16, MOST_GRANULES = 8 }; /* rows of the lowest tile; in the tallest */
+
+/* Adds the sum of all elements of the rows to `part`, or begins it. A warp adds up GRANULE rows,
+ * one thread these sums, in order: so it does not depend on the height of tiles. */
+static __device__ void sum_all(int rows, int cols, const float *x, bool begins, float *part) {
+  TKG_SHARED(double, granule, [MOST_GRANULES]);
+  const int thread = tkg_thread(), lane = thread % TKG_WARP, number = thread / TKG_WARP;
+  const int granules = (rows + GRANULE - 1) / GRANULE;
+  const int first = number * GRANULE * cols, end = (number + 1) * GRANULE * cols;
+  double sum = 0;
+  for (int i = first + lane; i < end && i < rows * cols; i += TKG_WARP) sum += (double)x[i];
+  sum = tkg_group_sum(sum, TKG_WARP);
+  if (lane == 0) granule[number] = sum;
+  __syncthreads();
+  if (thread != 0) return;
+  sum = begins ? 0 : (double)*part;
+  for (int k = 0; k < granules; k++) sum += granule[k];
+  *part = (float)sum;
+}
+
+/* ---- either ---- */
 
 /* a: NULL for ones. */
 static __device__ void sum_tile(bool four, int rows, int m, int n, const float *a, const float *b,

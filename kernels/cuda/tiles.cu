@@ -116,7 +116,7 @@ static void add_sums(const tkg_tile_call *calls, int n, int chunks, cudaStream_t
     const int count = (int)tkg__count(calls[k].call.node);
     s.sum[s.of++] = {static_cast<const float *>(calls[k].call.scratch),
                      tkg_out<float>(&calls[k].call), count,
-                     chunks * tile_slices(calls[k].call.node)};
+                     chunks * tile_slices(calls[k].call.node, calls[k].call.in)};
     if (count > most) most = count;
   }
   if (s.of == 0 || most == 0) return;
@@ -135,6 +135,11 @@ static int row_step(const tkg_node *n) {
   return n->dtype == TKG_CODES ? 0 : (int)(length * bits * TILE_ROWS / 8);
 }
 
+/* Rows of an input of a list: those of a matrix, else elements. */
+static int64_t tile_list_rows(const tkg_node *x) {
+  return x->rank == 2 ? x->shape[0] : tkg__count(x);
+}
+
 static void fill_operands(tile_op *o, const tkg_tile_call *t) {
   const tkg_call *c = &t->call;
   o->op = c->node->op;
@@ -148,7 +153,7 @@ static void fill_operands(tile_op *o, const tkg_tile_call *t) {
   for (int k = 0; k < c->node->inputs && k < TILE_INPUTS; k++) {
     o->in[k] = static_cast<const char *>(c->data[k]);
     o->four = o->four && tile_aligned(o->in[k]);
-    const bool by_row = c->node->rank < 2 ? tkg__count(c->in[k]) == tkg__count(c->node)
+    const bool by_row = c->node->rank < 2 ? tile_list_rows(c->in[k]) == tkg__count(c->node)
                                           : tkg__row_access(c->node, c->in, k) != TKG_ACCESS_WHOLE;
     if (t->reduces || by_row) o->step[k] = row_step(c->in[k]);
   }
@@ -218,7 +223,9 @@ static bool is_elementwise(int op) {
 }
 
 static bool runs(const tkg_node *node, const tkg_node *const *in) {
-  if (node->rank < 2 && !is_elementwise(node->op)) return false;
+  if (node->rank < 2 && !is_elementwise(node->op) && node->op != TKG_OP_DOT &&
+      node->op != TKG_OP_SUM)
+    return false;
   for (int k = 0; k < node->inputs; k++)
     if (in[k]->dtype == TKG_F32 && tkg__count(in[k]) == 0) return false;
 #define X(name, ...)                                                                               \

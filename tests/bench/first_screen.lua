@@ -59,12 +59,27 @@ local function step_of(bench, step, threads, bits)
   stop('no step "%s" beside PyTorch: make bench with its data (%s) and PyTorch', name, DATA)
 end
 
---- The row of ACCURACY.md's five seeds: Recall@20 at 32 and at 2 bits.
+local function cells(row)
+  local list = {}
+  for cell in row:gmatch '| ([^|]*) ' do list[#list + 1] = cell end
+  return list
+end
+
+--- Recall@20 at 32 and at 2 bits: a row of ACCURACY.md's study of dbbook2014, without the number of
+--- seeds.
 local function recall_of(label)
   local text = must(read_file(home .. '/recipes/ACCURACY.md'))
-  local wide, narrow = text:match('\n| ' .. label .. ', dbbook2014 | ([^|]+) |'
-    .. (' [^|]+ |'):rep(2) .. ' ([^|]+) |')
-  if not wide then stop('recipes/ACCURACY.md has no row "%s, dbbook2014"', label) end
+  local study = text:match '<!%-%- study dbbook2014 %-%->(.-)<!%-%- end of study' or ''
+  local head, rows = study:match '\n(| recall@20 [^\n]+)\n[^\n]+(.-\n)\n'
+  local row = rows and rows:match('\n(| ' .. label .. ' |[^\n]+)\n')
+  local found = {}
+  for k, width in ipairs(row and cells(head) or {}) do
+    found[width] = cells(row)[k]:gsub(' %(%d+%)$', '')
+  end
+  local wide, narrow = found['32 bits'] or '', found['2 bits'] or ''
+  if wide == '' or narrow == '' then
+    stop('recipes/ACCURACY.md has no row "%s" in its study of dbbook2014', label)
+  end
   return wide, narrow
 end
 

@@ -57,6 +57,17 @@ static bool sums_rows(const tkg_node *n, const tkg_node *const *in) {
   return n->op == TKG_OP_MATMUL && n->i[0] && !n->i[1] && in[0]->rank == 2 && in[1]->rank == 2;
 }
 
+/* Of all elements of a matrix or a list. */
+static bool sums_all(const tkg_node *n, const tkg_node *const *in) {
+  return n->op == TKG_OP_SUM && ((in[0]->rank == 2 && n->i[0] == 3) || in[0]->rank == 1);
+}
+
+/* A number for each row of matrices. */
+static bool makes_list(const tkg_node *n, const tkg_node *const *in) {
+  return (n->op == TKG_OP_DOT || (n->op == TKG_OP_SUM && n->i[0] == 2)) && n->rank == 1 &&
+         in[0]->rank == 2;
+}
+
 /* `inside`: what can live in a tile does. */
 static result run_in_tiles(const tkg_node *node, std::vector<array> &in, bool inside) {
   static const int64_t heights[] = {16, 32};
@@ -67,7 +78,7 @@ static result run_in_tiles(const tkg_node *node, std::vector<array> &in, bool in
   t.call.node = node;
   t.call.context = &context;
   for (size_t k = 0; k < in.size(); k++) t.call.in[k] = &in[k].node;
-  t.reduces = sums_rows(node, t.call.in);
+  t.reduces = sums_rows(node, t.call.in) || sums_all(node, t.call.in);
   const int64_t rows = t.reduces ? in[0].node.shape[0] : node->shape[0], bytes = bytes_of(node);
   const int chunks = (int)std::min((rows + 63) / 64, (int64_t)5);
   for (size_t k = 0; k < in.size(); k++) {
@@ -82,7 +93,7 @@ static result run_in_tiles(const tkg_node *node, std::vector<array> &in, bool in
     t.in_tile |= 1u << k;
   }
   void *out = take(&g, std::vector<char>((size_t)bytes, (char)0xff));
-  t.out_in_tile = inside && !t.reduces && node->dtype == TKG_F32;
+  t.out_in_tile = inside && !t.reduces && node->dtype == TKG_F32 && node->rank == 2;
   t.call.out = t.out_in_tile ? room(&g, node) : out;
   const int64_t scratch = device->tiles->scratch_bytes(node, t.call.in) * (t.reduces ? chunks : 1);
   t.call.scratch = take(&g, std::vector<char>((size_t)scratch, (char)0xff));
@@ -114,8 +125,10 @@ static result run_in_tiles(const tkg_node *node, std::vector<array> &in, bool in
 static bool can_tile(const tkg_node *node, const std::vector<array> &in) {
   const tkg_node *of[TKG_MAX_INPUTS] = {};
   for (size_t k = 0; k < in.size(); k++) of[k] = &in[k].node;
-  return device->tiles && node->dtype != TKG_I32 && device->tiles->runs(node, of) &&
-         (rows_apart(node, of) || sums_rows(node, of));
+  return device->tiles && (node->dtype != TKG_I32 || node->op == TKG_OP_GATHER) &&
+         device->tiles->runs(node, of) &&
+         (rows_apart(node, of) || sums_rows(node, of) || sums_all(node, of) ||
+          makes_list(node, of));
 }
 
 /* Compares with the CPU's result. */

@@ -1,7 +1,10 @@
 --- A program that specs start on several ranks: takes one step of each of some small networks, over
 --- tables of as many columns as its argument says, and prints losses and sums of the gradients'
---- bits. What it prints does not depend on the number of ranks.
+--- bits. What it prints does not depend on the number of ranks. A step sends as many bytes as its
+--- plan says.
 local ffi = require 'ffi'
+local C = require 'tinykg.engine.lib'
+local runtime = require 'tinykg.engine.runtime'
 local tk = require 'tinykg'
 
 local ROWS, RELATIONS, BATCH = 5000, 3, 4096
@@ -79,10 +82,19 @@ local function bits(t)
   return sum
 end
 
+local function sent()
+  return C.tkg_collective_bytes(runtime.engine, 'all_to_all')
+    + C.tkg_collective_bytes(runtime.engine, 'all_gather')
+end
+
 for _, width in ipairs{32, 2} do
   for _, network in ipairs(networks) do
     local step = tk.step(network[2], {bits = width})
+    local before = sent()
     local out = {('%s, %d bits, %d columns: %.9g'):format(network[1], width, d, step())}
+    local planned = step:figure('exchanged_bytes')
+    assert(sent() - before == planned, ('%s: %.0f bytes are sent, %.0f planned'):format(network[1],
+      sent() - before, planned))
     for _, name in ipairs{'x', 'y', 'square', 'intents', 'relations', 'projections', 'bias'} do
       local gradient = p[name].grad
       if gradient then out[#out + 1] = ('%s %.0f'):format(name, bits(gradient)) end

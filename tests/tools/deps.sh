@@ -42,7 +42,7 @@ need() {
   case " $names " in *" $package "*) ;; *) names="${names:+$names }$package" ;; esac
 }
 
-# want PACKAGE WHY PROBE...: without it the build is slower. It is no failure when it cannot be had.
+# want PACKAGE WHY PROBE...: what can be done without: it is no failure when it cannot be had.
 want() {
   package=$1 why=$2; shift 2
   "$@" && return

@@ -53,7 +53,8 @@ local function text_and_status(message)
   elseif require('tinykg.cli.ctrl_c')(message) then
     return 'interrupted', 130
   end
-  return require('tinykg.repl.hints').explain(tostring(message)), 1
+  local ok, hints = pcall(require, 'tinykg.repl.hints') -- not without the engine
+  return ok and hints.explain(tostring(message)) or tostring(message), 1
 end
 
 local function say(text) io.stderr:write('tinykg: ', text, '\n') end

@@ -185,9 +185,10 @@ end
 
 local function print_beginning(o, data, text, small)
   local function say(line) print(format.wrapped(line, terminal.width(1), '  ')) end
-  say(('%s on %s, seed %d, %s, %s, %s'):format(o.recipe.name, tostring(data), o.seed,
+  say(('%s on %s, seed %d, %s, %s, %s%s'):format(o.recipe.name, tostring(data), o.seed,
     budget.bits_text(o.settings.bits, o.settings.value_bits), tk.device(),
-    format.count(tk.threads(), 'thread')))
+    format.count(tk.threads(), 'thread'), ranks.size() > 1 and ' each' or ''))
+  if ranks.note() then say(ranks.note()) end
   for _, warning in ipairs(data.warnings or {}) do say('note: ' .. warning) end
   if small then say(small) end
   if text then print(text) end

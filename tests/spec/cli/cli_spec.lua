@@ -307,6 +307,11 @@ describe('the command line', function()
     refuses(common .. '--report', 2, 'without %-%-report')
   end)
 
+  it('says why the engine cannot be opened', function()
+    shell.gives(1, "TINYKG_DEVICE=nosuch ./tinykg -e 'print(1)'",
+                "^tinykg: device 'nosuch' is not one of auto")
+  end)
+
   it('answers the doctor', function()
     assert.matches('vector code +%w+', prints('doctor'))
     refuses('doctor --opps', 2, "did you mean '%-%-ops'")

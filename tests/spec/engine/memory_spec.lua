@@ -52,6 +52,7 @@ describe('tinykg memory', function()
     agrees('recipes/kgat.lua --bits 32' .. on, 2, 3)
     agrees('recipes/kgin.lua --bits 2' .. on, 1, 2)
     agrees('recipes/ckan.lua --bits 2 --set user_triples=4 --set item_triples=4' .. on, 1, 2)
+    agrees('recipes/diffkg.lua --bits 2 --set dim=16 --set hidden=32' .. on, 2, 2)
     agrees('recipes/mcclk.lua --bits 2 --set dim=16' .. on, 1, 3)
     -- pairs, of which many are scored at once, and a sample of them
     agrees('recipes/kgcn.lua --bits 2 --data-set task=ranking' .. on)

@@ -105,6 +105,44 @@ describe('small groups', function()
   end)
 end)
 
+describe('tiles on a GPU', function()
+  on_emu('take sums of all elements, dot products and rows of ids, and numbers wait behind them',
+         function()
+    local drawn = tensors.drawn_from(reference.random(5))
+    local x, y = drawn.parameter(2000, 12), drawn.parameter(2000, 12)
+    local lists, chosen = {}, {}
+    for k = 1, 2000 do
+      lists[k], chosen[k] = {k % 7, (k * 3) % 11}, (k * 13) % 2000
+    end
+    lists, chosen = tk.ids(lists), tk.ids(chosen)
+    local function loss()
+      local rows, others = x:gather(chosen), lists:gather(chosen)
+      local likely = tk.dot(rows, y):sigmoid():mean()
+      return x:square():sum() * 1e-3 + likely * 0.5 + (rows:tanh():sum(2) * 2):square():sum() * 1e-3
+        + y:gather(others:reshape(4000)):square():sum() * 1e-3
+    end
+    local function run_with(options)
+      tk.seed(2)
+      local step = tk.step(loss, options)
+      return step(), tensors.flat(x.grad), tensors.flat(y.grad), step
+    end
+    local want = {run_with{bits = 32, small = 0, tiles = false}}
+    local got = {run_with{bits = 32, small = 0}}
+    tensors.near({want[1]}, {got[1]}, 1e-6, 'loss', true)
+    for k = 2, 3 do tensors.near_largest(want[k], got[k], 1e-5, 'gradient ' .. k) end
+    memory_plan.check(got[4], 32)
+    local inside = {}
+    for line in got[4]:program():gmatch('[^\n]+') do
+      local op = line:match('^f +%d+ +([%w_]+).*group %d+')
+      if op then inside[op] = (inside[op] or 0) + 1 end
+    end
+    assert.same({1, 5}, {inside.dot, inside.sum})
+    assert.is_true(2 * got[4]:traffic().launches < want[4]:traffic().launches)
+    local _, _, _, again = run_with{bits = 2, small = 0}
+    memory_plan.check(again, 2)
+  end)
+end)
+
 describe('updates of small parameters', function()
   on_emu('run together, with the bits of updates one by one', function()
     local function trained(tiles)
