@@ -73,7 +73,7 @@ static inline int accumulate_one(tkg_vjp *v, int op, int read, double f0, double
 }
 
 /* The product of each op: records what the inputs gain. A status. */
-#define X(name, text, reads, rows, flags, shape, vjp, ...) int tkg__vjp_##vjp(tkg_vjp *v);
+#define X(name, text, reads, rows, columns, flags, shape, vjp, ...) int tkg__vjp_##vjp(tkg_vjp *v);
 #include "base/ops.def"
 #undef X
 

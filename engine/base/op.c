@@ -6,7 +6,7 @@
 #include "op.h"
 #include "shared/codec.h"
 
-#define X(name, text, reads, rows, flags, ...) {text, reads, rows, flags},
+#define X(name, text, reads, rows, columns, flags, ...) {text, reads, rows, columns, flags},
 const tkg_op_info tkg__ops[TKG_OP_COUNT] = {
 #include "ops.def"
 };
@@ -109,13 +109,15 @@ int64_t tkg__bytes(const tkg_node *n) {
   }
 }
 
-/* Letter of an input in the column `rows`, 0 if there is none. */
-static char rows_letter(int op, int input) {
-  const char *r = tkg__ops[op].rows;
-  for (; *r && input > 0; r++, input--)
-    if (r[1] == '*') return *r;
-  return *r;
+/* Letter of an input in a text of one letter per input, the last one repeated by `*`; 0 if there is
+ * none. */
+static char letter_of(const char *text, int input) {
+  for (; *text && input > 0; text++, input--)
+    if (text[1] == '*') return *text;
+  return *text;
 }
+
+static char rows_letter(int op, int input) { return letter_of(tkg__ops[op].rows, input); }
 
 /* Whether the op's attributes and shapes are such that what ops.def says of its rows holds. */
 static bool rows_hold(const tkg_node *n, const tkg_node *const *in) {
@@ -156,6 +158,15 @@ enum tkg_row_access tkg__row_access(const tkg_node *n, const tkg_node *const *in
   bool row = rows_letter(n->op, input) == 'r' && rows_hold(n, in) &&
              has_its_rows(n, in[input], tkg__op_reads(n->op, input));
   return row ? TKG_ACCESS_ROW : TKG_ACCESS_WHOLE;
+}
+
+bool tkg__column_access(const tkg_node *n, const tkg_node *const *in, int input) {
+  const bool moves_rows = n->op == TKG_OP_NARROW || n->op == TKG_OP_PAD || n->op == TKG_OP_CONCAT;
+  if (letter_of(tkg__ops[n->op].columns, input) != 'c' || (moves_rows && n->i[0] == n->rank - 1))
+    return false;
+  const tkg_node *x = in[input];
+  const bool numbers = x->dtype == TKG_F32 || x->dtype == TKG_CODES;
+  return numbers && x->rank > (n->op == TKG_OP_GATHER) && tkg__cols(x) == tkg__cols(n);
 }
 
 /* An input that is read by row and has no row per row of the result must be the same for all rows.

@@ -67,7 +67,7 @@ enum tkg_op_flag {
 };
 
 typedef struct tkg_op_info {
-  const char *name, *reads, *rows;
+  const char *name, *reads, *rows, *columns;
   unsigned flags;
 } tkg_op_info;
 
@@ -119,6 +119,9 @@ enum tkg_row_access tkg__row_access(const tkg_node *n, const tkg_node *const *in
 
 /* Whether the node is the sum of all elements of a matrix or of a list. */
 bool tkg__sums_all(const tkg_node *n, const tkg_node *const *in);
+
+/* Whether column j of the result needs of this input, which has as many, column j alone. */
+bool tkg__column_access(const tkg_node *n, const tkg_node *const *in, int input);
 
 /* Whether each row of the result, a matrix, can be computed without the others: from row i of the
  * inputs read by ROW, all of them matrices, and from the others as a whole. */

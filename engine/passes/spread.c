@@ -45,42 +45,6 @@ static bool divides_rows(const spread *s, const tkg_node *n) {
 
 enum way { AS_A_WHOLE, BY_COLUMNS, BY_ROWS, EITHER, SUM_OF_ROWS };
 
-/* The inputs that an op reads column by column, a bit for each: column j of its result needs of
- * them only column j. 0: it is no such op. */
-static unsigned column_inputs(const tkg_node *n) {
-  switch (n->op) {
-  case TKG_OP_AGGREGATE:
-  case TKG_OP_AGGREGATE_ROWS:
-  case TKG_OP_AGGREGATE_INDEXED:
-  case TKG_OP_NEIGHBOR_SUM:
-    return 1U << 1;
-  case TKG_OP_AGGREGATE_MUL:
-  case TKG_OP_AGGREGATE_MUL_ROWS:
-  case TKG_OP_AGGREGATE_MUL_INDEXED:
-    return 1U << 1 | 1U << 2;
-  case TKG_OP_NEIGHBOR_SCATTER:
-    return 1U << 1 | 1U << 3;
-  case TKG_OP_GATHER:
-    return 1;
-  case TKG_OP_SCATTER_ADD:
-    return 1U << 0 | 1U << 2;
-  case TKG_OP_NARROW:
-  case TKG_OP_PAD:
-  case TKG_OP_CONCAT:
-    return n->i[0] == 0 ? ~0U : 0;
-  case TKG_OP_SGD:
-  case TKG_OP_ADAGRAD:
-  case TKG_OP_ADAM:
-  case TKG_OP_ADAM_BLOCKS:
-    return 15;
-  default:
-    return 0;
-  }
-}
-
-/* Elementwise ops whose numbers do not depend on where in the matrix they stand. */
-static bool is_elementwise(int op) { return op >= TKG_OP_AFFINE && op <= TKG_OP_REJECT; }
-
 /* Whether an op can compute some rows of a value without knowing which: from the same rows of its
  * inputs, or as random numbers, which know. */
 static bool computes_rows(const tkg_node *n, const tkg_node *const *in) {
@@ -89,24 +53,42 @@ static bool computes_rows(const tkg_node *n, const tkg_node *const *in) {
   return has_rows && !tkg__op_is(n->op, TKG_BASE) && tkg__rows_apart_by_list(n, in);
 }
 
-static enum way way_of(const spread *s, const tkg_node *n) {
-  const tkg_node *in[TKG_MAX_INPUTS];
-  tkg__inputs_of(s->old, n, in);
-  if (tkg__op_is(n->op, TKG_UPDATE)) return in[0]->i[0] ? BY_COLUMNS : AS_A_WHOLE;
-  if (column_inputs(n) && n->dtype == TKG_F32 && tkg__divides_columns(n, s->size) &&
-      (n->op != TKG_OP_GATHER || in[0]->rank == 2))
-    return BY_COLUMNS;
-  if (tkg__row_parts(n, in) > 0 && divides_rows(s, in[0])) return SUM_OF_ROWS;
-  if (n->rank != 2 || n->dtype == TKG_I32) return AS_A_WHOLE;
-  if (is_elementwise(n->op) || n->op == TKG_OP_FULL) return EITHER;
-  return computes_rows(n, in) && divides_rows(s, n) ? BY_ROWS : AS_A_WHOLE;
-}
-
 /* Whether a row of the result needs of this input one row alone. */
 static bool reads_its_row(const spread *s, const tkg_node *n, int k) {
   const tkg_node *in[TKG_MAX_INPUTS];
   tkg__inputs_of(s->old, n, in);
   return tkg__row_access(n, in, k) != TKG_ACCESS_WHOLE;
+}
+
+/* Whether a column of the result needs of this input one column alone. */
+static bool reads_its_column(const spread *s, const tkg_node *n, int k) {
+  const tkg_node *in[TKG_MAX_INPUTS];
+  tkg__inputs_of(s->old, n, in);
+  return tkg__column_access(n, in, k);
+}
+
+/* Whether an op can be computed column by column, and element by element. */
+static void find_access(const spread *s, const tkg_node *n, bool *columns, bool *elements) {
+  *columns = *elements = false;
+  for (int k = 0; k < n->inputs; k++) {
+    const bool column = reads_its_column(s, n, k);
+    *columns |= column;
+    *elements |= column && reads_its_row(s, n, k) && !tkg__op_is(n->op, TKG_BASE);
+  }
+}
+
+static enum way way_of(const spread *s, const tkg_node *n) {
+  const tkg_node *in[TKG_MAX_INPUTS];
+  bool columns, elements;
+  tkg__inputs_of(s->old, n, in);
+  if (tkg__op_is(n->op, TKG_UPDATE)) return in[0]->i[0] ? BY_COLUMNS : AS_A_WHOLE;
+  find_access(s, n, &columns, &elements);
+  if (n->rank == 2 && n->dtype == TKG_F32 && (elements || n->op == TKG_OP_FULL)) return EITHER;
+  if (columns && !elements && n->dtype == TKG_F32 && tkg__divides_columns(n, s->size))
+    return BY_COLUMNS;
+  if (tkg__row_parts(n, in) > 0 && divides_rows(s, in[0])) return SUM_OF_ROWS;
+  if (n->rank != 2 || n->dtype == TKG_I32) return AS_A_WHOLE;
+  return computes_rows(n, in) && divides_rows(s, n) ? BY_ROWS : AS_A_WHOLE;
 }
 
 static bool is_packed(const tkg_node *n) { return n->dtype == TKG_CODES || n->dtype == TKG_MASK; }
@@ -136,8 +118,7 @@ static int placement_of(const spread *s, const tkg_node *n, int k, int home) {
   if (way_of(s, n) == SUM_OF_ROWS) return TKG_ROWS;
   if (home == TKG_ROWS) return reads_its_row(s, n, k) ? TKG_ROWS : TKG_WHOLE;
   if (home != TKG_COLUMNS) return TKG_WHOLE;
-  if (!is_elementwise(n->op)) return column_inputs(n) >> k & 1 ? TKG_COLUMNS : TKG_WHOLE;
-  return tkg__cols(node_of(s, n->in[k])) == tkg__cols(n) ? TKG_COLUMNS : TKG_WHOLE;
+  return reads_its_column(s, n, k) ? TKG_COLUMNS : TKG_WHOLE;
 }
 
 /* ---- what readers want ---- */
@@ -147,7 +128,7 @@ static void want_input(spread *s, const tkg_node *n, enum way way, int k, unsign
   const char reads = tkg__op_reads(n->op, k);
   const bool row = reads_its_row(s, n, k);
   if (way == BY_COLUMNS)
-    s->wanted[v] |= 1U << (column_inputs(n) >> k & 1 ? TKG_COLUMNS : TKG_WHOLE);
+    s->wanted[v] |= 1U << (reads_its_column(s, n, k) ? TKG_COLUMNS : TKG_WHOLE);
   else if (way == AS_A_WHOLE || !row)
     s->wanted[v] |= 1U << TKG_WHOLE;
   else
@@ -175,7 +156,7 @@ static void find_wanted(spread *s) {
 static unsigned homes_of_inputs(const spread *s, const tkg_node *n, enum way way) {
   unsigned homes = 0;
   for (int k = 0; k < n->inputs; k++) {
-    const bool divided = way == BY_COLUMNS ? column_inputs(n) >> k & 1 : reads_its_row(s, n, k);
+    const bool divided = way == BY_COLUMNS ? reads_its_column(s, n, k) : reads_its_row(s, n, k);
     if (divided) homes |= 1U << s->home[n->in[k]];
   }
   return homes;

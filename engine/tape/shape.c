@@ -420,7 +420,7 @@ int tkg__shape_sign_mask(tkg_inference *s) {
 
 /* ---- from an op to its rule ---- */
 
-#define X(name, text, reads, rows, flags, shape, ...) [TKG_OP_##name] = tkg__shape_##shape,
+#define X(name, text, reads, rows, columns, flags, shape, ...) [TKG_OP_##name] = tkg__shape_##shape,
 static int (*const rules[TKG_OP_COUNT])(tkg_inference *s) = {
 #include "base/ops.def"
 };
