@@ -150,7 +150,8 @@ static bool has_its_rows(const tkg_node *n, const tkg_node *x, char reads) {
 }
 
 bool tkg__sums_all(const tkg_node *n, const tkg_node *const *in) {
-  return n->op == TKG_OP_SUM && ((in[0]->rank == 2 && n->i[0] == 3) || in[0]->rank == 1);
+  return n->op == TKG_OP_SUM &&
+         ((in[0]->rank == 2 && n->i[0] == 3) || (in[0]->rank == 1 && n->i[0] == 1));
 }
 
 enum tkg_row_access tkg__row_access(const tkg_node *n, const tkg_node *const *in, int input) {

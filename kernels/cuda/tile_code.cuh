@@ -37,7 +37,6 @@
   X(WIDEN)                                                                                         \
   X(BROADCAST)                                                                                     \
   X(GATHER)                                                                                        \
-  X(GROUPED_MATMUL)                                                                                \
   X(SCATTER_ADD)                                                                                   \
   X(ROW_NORM)                                                                                      \
   X(NORMALIZE)                                                                                     \
@@ -227,38 +226,6 @@ template <> struct tile_code<TKG_OP_GATHER> : tile_plain {
       rows<float4>(o, t, o.cols / 4);
     else
       rows<float>(o, t, o.cols);
-  }
-};
-
-/* Each row by the matrix that its id names, out of the cache: small ones, since rows of the same id
- * do not share what they read, as they do where ids are sorted (grouped.cu). */
-template <> struct tile_code<TKG_OP_GROUPED_MATMUL> : tile_plain {
-  enum { MOST_MATRIX = 1024 }; /* elements of one */
-
-  static bool runs(const tkg_node *n, const tkg_node *const *in) {
-    return in[0]->rank == 2 && in[1]->dtype == TKG_F32 &&
-           tkg__cols(n) * tkg__cols(in[0]) <= MOST_MATRIX;
-  }
-  static int fill(tile_op *o, const tkg_tile_call *t, cudaStream_t) {
-    const int64_t groups = t->call.in[1]->shape[0];
-    o->x.grouped = {groups, tkg__error_slot_ids(&t->call, groups), (int)tkg__cols(t->call.in[0]),
-                    t->call.node->i[0] != 0};
-    return TKG_OK;
-  }
-  static __device__ __forceinline__ void run(const tile_op &o, const tile_rows &t) {
-    const float *x = t.in<float>(o, 0), *w = t.in<float>(o, 1);
-    const int32_t *ids = t.in<int32_t>(o, 2);
-    float *out = t.out<float>(o);
-    const int n = o.cols, k = o.x.grouped.k;
-    const int down = o.x.grouped.transposed ? 1 : n, across = o.x.grouped.transposed ? k : 1;
-    tile_units(t.rows, n, [=](int r, int j) {
-      if (!tkg_check_id(ids[r], o.x.grouped.groups, t.first + r, o.x.grouped.error, j == 0)) return;
-      const float *matrix = w + (int64_t)ids[r] * (n * k) + j * across, *row = x + r * k;
-      float sum = 0;
-      TKG_UNROLL_4
-      for (int l = 0; l < k; l++) sum = tkg_multiply_add(row[l], matrix[l * down], sum);
-      out[r * n + j] = sum;
-    });
   }
 };
 

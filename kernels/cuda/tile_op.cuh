@@ -50,13 +50,6 @@ typedef struct tile_gather {
   tkg_error_slot error;
 } tile_gather;
 
-typedef struct tile_grouped {
-  int64_t groups; /* matrices */
-  tkg_error_slot error;
-  int k;
-  bool transposed; /* matrices are [n, k] */
-} tile_grouped;
-
 /* Of a small group (small.cu): where elements lie that do not follow each other. */
 typedef struct small_sum {
   tkg_view outs, terms; /* strides 0 of both: of the input */
@@ -80,7 +73,6 @@ union tile_extra {
   tile_norm norm;
   tile_sorted sorted;
   tile_gather gather;
-  tile_grouped grouped;
   dropout_numbers dropout;
   random_stream random;
   terms<float4, float_rows<float4>> floats_by_four;

@@ -608,7 +608,8 @@ int main(int argc, char **argv) {
   if (rounds >= 10) hub(), hub_of_a_graph();
   no_update_after_an_error();
   for (int op = 0; op < TKG_OP_COUNT; op++) {
-    if (device->supports(op) && !seen[op]) failures++, printf("FAIL %s: no case\n", infos[op].name);
+    /* A round or two may make no graph with an edge. */
+    if (rounds >= 10 && device->supports(op) && !seen[op]) failures++, printf("FAIL %s: no case\n", infos[op].name);
     if (cpu->supports(op) && !device->supports(op))
       failures++, printf("FAIL %s: no kernel on %s\n", infos[op].name, device->name);
   }

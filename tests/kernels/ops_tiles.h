@@ -59,7 +59,8 @@ static bool sums_rows(const tkg_node *n, const tkg_node *const *in) {
 
 /* Of all elements of a matrix or a list. */
 static bool sums_all(const tkg_node *n, const tkg_node *const *in) {
-  return n->op == TKG_OP_SUM && ((in[0]->rank == 2 && n->i[0] == 3) || in[0]->rank == 1);
+  return n->op == TKG_OP_SUM &&
+         ((in[0]->rank == 2 && n->i[0] == 3) || (in[0]->rank == 1 && n->i[0] == 1));
 }
 
 /* A number for each row of matrices. */

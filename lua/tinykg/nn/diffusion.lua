@@ -4,6 +4,7 @@
 --- Diffusion Recommender Model, SIGIR 2023). Lines are those of HKUDS/DiffKG's Model.py, whose
 --- computation this is.
 local C = require 'tinykg.engine.lib'
+local arguments = require 'tinykg.base.arguments'
 local module = require 'tinykg.nn.module'
 local ops = require 'tinykg.engine.ops'
 local parameter = require 'tinykg.engine.parameter'
@@ -132,5 +133,7 @@ end
 
 --- The line that print shows. ---@return string
 function Diffusion:describe() return ('nn.Diffusion(%d, %d steps)'):format(self.n, self.steps) end
+
+arguments.class(Diffusion, 'nn.Diffusion', 'a diffusion: tk.nn.Diffusion')
 
 return new

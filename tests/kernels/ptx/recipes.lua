@@ -5,7 +5,6 @@
 local ffi = require 'ffi'
 local lfs = require 'lfs'
 local demo = require 'tinykg.data.demo'
-local loader = require 'tinykg.data.loader'
 local step_timer = require 'tinykg.bench.step_timer'
 local tk = require 'tinykg'
 
@@ -40,10 +39,8 @@ local function losses(path, device, bits)
   local data = tk.data.load(folder, {seed = 0})
   local trainer, all = step_timer.trainer(path, small_options(path), data, bits), {}
   for _, phase in ipairs(trainer.phases) do
-    local next_batch = phase.part and loader.batches(phase.part, {size = trainer.o.batch_size,
-      draw = trainer.o.draw, drop_last = true, seed = 1, epoch = 1})
     local list = {name = phase.name}
-    for k = 1, STEPS do list[k] = phase.step(next_batch and next_batch() or true) end
+    for k = 1, STEPS do list[k] = phase.step(phase:batch(k)) end
     list.launches = captured()
     all[#all + 1] = list
   end

@@ -126,7 +126,8 @@ describe('tables read otherwise than meant', function()
       ['kg.csv'] = { 'head,relation,tail,since', 'a1,is,x,1900' },
       ['users.csv'] = { 'user,age', 'u1,30' },
       ['items.csv'] = { 'item,price,title', 'a1,5,One' } })
-    assert.same({ 'interactions.csv: not read: weight', 'items.csv: not read: price (--data-set '
+    assert.same({ 'interactions.csv: not read: weight (--data-set columns=weight:weight reads '
+      .. 'weights)', 'items.csv: not read: price (--data-set '
       .. 'attributes=price makes relations of them)', 'kg.csv: not read: since',
       'users.csv: not read: age' }, (function()
         table.sort(set.notes)

@@ -278,7 +278,7 @@ describe('op', function()
       sample_negatives = 'ops_sampling_spec', sample_tails = 'ops_sampling_spec',
       detach = 'ops_custom_spec', upstream = 'ops_custom_spec', custom_vjp = 'ops_custom_spec',
       sgd = 'ops_training_spec', adam = 'ops_training_spec', adagrad = 'ops_training_spec',
-      adam_blocks = 'ops_adam8_spec', widen = 'parameter_bits_spec',
+      exchange = 'spread_spec', adam_blocks = 'ops_adam8_spec', widen = 'parameter_bits_spec',
     }
     for op = 0, C.tkg_op_count() - 1 do
       local name = ffi.string(C.tkg_op_name(op))
