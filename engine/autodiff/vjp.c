@@ -335,7 +335,8 @@ int tkg__vjp_none(tkg_vjp *v) {
   return tkg__fail(TKG_E_UNSUPPORTED, "backward: %s has no gradient", tkg__ops[self(v)->op].name);
 }
 
-#define X(name, text, reads, rows, columns, flags, shape, vjp, ...) [TKG_OP_##name] = tkg__vjp_##vjp,
+#define X(name, text, reads, rows, columns, flags, shape, vjp, ...)                                \
+  [TKG_OP_##name] = tkg__vjp_##vjp,
 static int (*const products[TKG_OP_COUNT])(tkg_vjp *v) = {
 #include "base/ops.def"
 };

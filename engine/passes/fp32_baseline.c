@@ -199,7 +199,8 @@ static void saved_sddmm_relation(counter *c, int i) {
   edges(c, i, count, tkg__cols(&c->tape->nodes[input(c, i, 1)]), 2);
 }
 
-#define X(name, text, reads, rows, columns, flags, shape, vjp, saved, ...) [TKG_OP_##name] = saved_##saved,
+#define X(name, text, reads, rows, columns, flags, shape, vjp, saved, ...)                         \
+  [TKG_OP_##name] = saved_##saved,
 static void (*const rules[TKG_OP_COUNT])(counter *c, int i) = {
 #include "base/ops.def"
 };

@@ -241,7 +241,7 @@ static void traffic_update_rows(counter *c) {
 
 /* ---- from an op to its formula ---- */
 
-#define X(name, text, reads, rows, columns, flags, shape, vjp, saved, traffic, flops)                       \
+#define X(name, text, reads, rows, columns, flags, shape, vjp, saved, traffic, flops)              \
   [TKG_OP_##name] = {traffic_##traffic, flops},
 static const struct {
   void (*count)(counter *c);

@@ -53,7 +53,8 @@ static inline void tkg__set_matrix(tkg_node *out, int64_t rows, int64_t cols) {
 
 /* The rule of each op: fills dtype (f32 until then) and shape of s->out, or fails with a message.
  */
-#define X(name, text, reads, rows, columns, flags, shape, ...) int tkg__shape_##shape(tkg_inference *s);
+#define X(name, text, reads, rows, columns, flags, shape, ...)                                     \
+  int tkg__shape_##shape(tkg_inference *s);
 #include "base/ops.def"
 #undef X
 

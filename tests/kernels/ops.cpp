@@ -609,7 +609,8 @@ int main(int argc, char **argv) {
   no_update_after_an_error();
   for (int op = 0; op < TKG_OP_COUNT; op++) {
     /* A round or two may make no graph with an edge. */
-    if (rounds >= 10 && device->supports(op) && !seen[op]) failures++, printf("FAIL %s: no case\n", infos[op].name);
+    if (rounds >= 10 && device->supports(op) && !seen[op])
+      failures++, printf("FAIL %s: no case\n", infos[op].name);
     if (cpu->supports(op) && !device->supports(op))
       failures++, printf("FAIL %s: no kernel on %s\n", infos[op].name, device->name);
   }
