@@ -110,7 +110,7 @@ static int begin_piece(const exchange *e, int k, tkg_exchange **out) {
          e->ranks);
   for (int i = 0; i < e->ranks; i++) e->parts[i] = part_with(e, &own, k, (e->rank + i) % e->ranks);
   const tkg_part *mine = &e->parts[0];
-  memcpy(mine->receive, mine->send, (size_t)mine->receive_bytes);
+  if (mine->receive_bytes > 0) memcpy(mine->receive, mine->send, (size_t)mine->receive_bytes);
   return tkg__exchange_begin(e->engine->collective, gathers ? TKG_ALL_GATHER : TKG_ALL_TO_ALL,
                              e->parts + 1, e->ranks - 1, out);
 }

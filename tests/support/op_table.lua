@@ -1,5 +1,5 @@
---- The op table, engine/base/ops.def, as specs read it: a list of {name, reads, rows, columns, flags,
---- shape, vjp, saved, traffic, flops}, also by name.
+--- The op table, engine/base/ops.def, as specs read it: a list of {name, reads, rows, columns,
+--- flags, shape, vjp, saved, traffic, flops}, also by name.
 local table_of_ops = {}
 
 local home = os.getenv 'TINYKG_HOME' or '.'
