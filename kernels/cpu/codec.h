@@ -30,6 +30,7 @@ static inline void restore_zeros(float *x, const uint8_t *signs, int64_t first, 
     for (int k = 0; k < CODE_GROUP; k += WIDTH) {
       const words none = {0}, bit = (none + 1) << code_lanes(k);
       const wide v = wide_load(x + i + k);
+      // NOLINTNEXTLINE(misc-redundant-expression): a NaN
       const ints keep = (((none + signs_here) & bit) != 0) | (v != v);
       wide_store(x + i + k, (wide)((ints)v & keep));
     }
