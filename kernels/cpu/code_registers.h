@@ -114,8 +114,10 @@ TKG_INLINE void encode_at_once(const quantized_rows *s, int bits, int64_t rows, 
 #else
 TKG_INLINE bool encoded_at_once(int64_t cols) { return (void)cols, false; }
 
+// NOLINTBEGIN(readability-non-const-parameter): as where it writes
 TKG_INLINE void encode_at_once(const quantized_rows *s, int bits, int64_t rows, int64_t cols,
                                const float *restrict x, uint8_t *restrict packed) {
+  // NOLINTEND(readability-non-const-parameter)
   (void)s, (void)bits, (void)rows, (void)cols, (void)x, (void)packed;
 }
 #endif
