@@ -69,10 +69,18 @@ static bool makes_list(const tkg_node *n, const tkg_node *const *in) {
          in[0]->rank == 2;
 }
 
-/* `inside`: what can live in a tile does. */
+/* Whether matrices of these columns have room in a tile, as plans see to (memory_plan.c). */
+static bool fits_in_tile(const tkg_node *node, const std::vector<array> &in, int64_t rows) {
+  int64_t cols = node->rank == 2 ? node->shape[1] : 0;
+  for (const array &x : in) cols += x.node.rank == 2 ? x.node.shape[1] : 0;
+  return rows * cols * (int64_t)sizeof(float) <= device->tiles->most_bytes;
+}
+
+/* `inside`: what can live in a tile does, if it has room. */
 static result run_in_tiles(const tkg_node *node, std::vector<array> &in, bool inside) {
   static const int64_t heights[] = {16, 32};
   group g = {{}, {}, heights[below(2)], 0};
+  inside = inside && fits_in_tile(node, in, g.tile);
   tkg_node copies[TKG_MAX_INPUTS + 1];
   tkg_tile_call t = {};
   result r = {};

@@ -88,6 +88,7 @@ run_group() {
 test_group() {
   need xz-utils 'makes .xz files in the tests' has xz
   want openmpi-bin 'mpirun, for the tests of ranks' has mpirun
+  want procps 'pgrep, for the tests of ranks' has pgrep
   has_modules lpty busted.runner && return
   need lua-lpty 'a pseudo-terminal, for the tests of the prompt' lua lpty
   need lua-busted 'runs the tests' lua busted.runner
