@@ -7,8 +7,9 @@ local mpi = {}
 
 --- Open MPI refuses root, and more ranks than cores, unless it is told. Its hwloc complains where
 --- there is no /sys.
-local AS_ROOT = 'OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 HWLOC_HIDE_ERRORS=2 '
-local FORMS = {['Open MPI'] = AS_ROOT .. '%s --oversubscribe -n %d', MPICH = 'HWLOC_HIDE_ERRORS=2 %s -n %d'}
+local QUIET = 'HWLOC_HIDE_ERRORS=2 '
+local AS_ROOT = QUIET .. 'OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 '
+local FORMS = {['Open MPI'] = AS_ROOT .. '%s --oversubscribe -n %d', MPICH = QUIET .. '%s -n %d'}
 
 local function kind_of(command)
   local code, text = shell.sh(AS_ROOT .. command .. ' --version')
