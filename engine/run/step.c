@@ -425,7 +425,8 @@ int tkg_step_run(tkg_step *step, tkg_tape *tape, int loss, tkg_optimizer *optimi
   TKG__NEEDS(step && tape, TKG_E_ARGUMENT);
   const tkg_request request = {loss, optimizer, nodes, n};
   tkg_plan *plan;
-  int status = tkg__plan_find(&step->cache, tape, &request, &step->policy, &plan);
+  int status = tkg__optimizer_join(optimizer, tape);
+  if (!status) status = tkg__plan_find(&step->cache, tape, &request, &step->policy, &plan);
   if (status) return status;
   run r = {step,   tape, &plan->program, &plan->replay, optimizer, context_of(step, optimizer),
            outputs};
@@ -448,8 +449,9 @@ int tkg_step_plan(tkg_step *step, tkg_tape *tape, int loss, tkg_optimizer *optim
                   const int32_t *nodes, int n) {
   TKG__NEEDS(step && tape, TKG_E_ARGUMENT);
   const tkg_request request = {loss, optimizer, nodes, n};
+  int status = tkg__optimizer_join(optimizer, tape);
   tkg_plan *plan;
-  return tkg__plan_find(&step->cache, tape, &request, &step->policy, &plan);
+  return status ? status : tkg__plan_find(&step->cache, tape, &request, &step->policy, &plan);
 }
 
 /* ---- updates outside a step ---- */
@@ -461,7 +463,7 @@ static int record_updates(tkg_optimizer *o, tkg_tape *tape, tkg_tensor *const *p
   int32_t *gradient = leaf + n + 1;
   int count = 0, status = TKG_OK;
   for (int i = 0; i < n && !status; i++) {
-    if (!parameters[i]->gradient) continue;
+    if (!parameters[i]->gradient || (status = tkg__optimizer_join_one(o, parameters[i]))) continue;
     leaf[count] = tkg__tape_leaf(tape, parameters[i]);
     gradient[count] = tkg_tape_leaf(tape, parameters[i]->gradient);
     if (leaf[count] < 0 || gradient[count++] < 0) status = TKG_E_MEMORY;

@@ -128,6 +128,27 @@ static int format_of(const tkg_optimizer *o, const tkg_tensor *parameter) {
          (by_row ? TKG_MOMENTS_BY_ROW : 0);
 }
 
+/* Whether a parameter's moments lie in blocks that cross its columns, or per row. */
+static bool packs(const tkg_optimizer *o, const tkg_tensor *parameter) {
+  return o->op == TKG_OP_ADAM && format_of(o, parameter) & (TKG_MOMENTS_8 | TKG_MOMENTS_ROWWISE);
+}
+
+int tkg__optimizer_join_one(const tkg_optimizer *o, tkg_tensor *parameter) {
+  return parameter->divided && packs(o, parameter) ? tkg__divide_tensor(parameter, false) : TKG_OK;
+}
+
+int tkg__optimizer_join(const tkg_optimizer *o, tkg_tape *tape) {
+  int status = TKG_OK;
+  for (int i = 0; i < tape->n && o && !status; i++) {
+    tkg_side *side = &tape->side[i];
+    if (tape->nodes[i].op != TKG_OP_LEAF || !side->tensor->divided) continue;
+    status = tkg__optimizer_join_one(o, side->tensor);
+    tape->nodes[i].i[0] = side->tensor->divided;
+    side->version = side->tensor->version;
+  }
+  return status;
+}
+
 bool tkg__updates_rows(const tkg_optimizer *o, const tkg_tensor *parameter) {
   const tkg_node *p = &parameter->shape;
   const int64_t cols = tkg__cols(p);

@@ -35,6 +35,12 @@ typedef struct tkg_rows {
   bool compact;
 } tkg_rows;
 
+/* Makes a parameter that is divided among ranks whole on each, if blocks of its moments cross its
+ * columns (8 bits) or are of its rows; or all on a tape that has recorded them
+ * (o NULL: none). Statuses. */
+int tkg__optimizer_join_one(const tkg_optimizer *o, tkg_tensor *parameter);
+int tkg__optimizer_join(const tkg_optimizer *o, tkg_tape *tape);
+
 /* Whether rows of this parameter can be updated by a gradient that lacks the others. */
 bool tkg__updates_rows(const tkg_optimizer *o, const tkg_tensor *parameter);
 

@@ -36,4 +36,13 @@ describe('ranks', function()
       end
     end)
   end
+
+  it('give the same bits with each kind of moments', function()
+    if not mpi.first then return pending(mpi.MISSING) end
+    for _, option in ipairs{'optimizer_bits=8', 'optimizer_rowwise=true', 'optimizer_lazy=true',
+                            'parameter_bits=16'} do
+      local more = mpi.small('bpr-mf') .. ' ' .. SHORT .. '2 --set ' .. option
+      runs.same(mpi.train('bpr-mf', 1, data, more), mpi.train('bpr-mf', 2, data, more), false)
+    end
+  end)
 end)
