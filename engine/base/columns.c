@@ -11,7 +11,7 @@ enum { PIECE = 1 << 20 }; /* about so many bytes are read or written at once */
 
 /* Some rows of a tensor: those of all ranks follow each other. */
 typedef struct rows {
-  int64_t cols, own, first, count;
+  int64_t cols, own, count;
   float *mine, *all;
 } rows;
 
