@@ -20,6 +20,15 @@ enum tkg_relay {
   TKG_JOIN_ROWS,    /* rows to whole */
 };
 
+/* What is exchanged, so that its bytes can be counted apart. */
+enum tkg_sent {
+  TKG_SENT_LAYERS, /* values of as many rows as a table, and their gradients */
+  TKG_SENT_AGAIN,  /* such values of forward that backward needs, or computes, anew */
+  TKG_SENT_ROWS,   /* rows of a batch */
+  TKG_SENT_SUMS,   /* parts of sums over rows: no EXCHANGE */
+  TKG_SENT_KINDS
+};
+
 /* Columns that a rank has at least: fewer make short rows, of which sums read mostly indices. */
 enum { TKG_LEAST_COLUMNS = 8 };
 

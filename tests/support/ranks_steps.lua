@@ -51,6 +51,14 @@ local networks = {
     local y = g:aggregate(p.x, {recompute = true})
     return bpr((layer(p.x + y) + layer(p.x * y)):dropout(.1):normalize(), p.x)
   end},
+  {'rows of layers', function()
+    local function bi(x)
+      local y = g:aggregate(x, {recompute = true})
+      return layer(x + y) + layer(x * y)
+    end
+    local x = bi(p.x)
+    return bpr(tk.cat({x, bi(x)}, 2), tk.cat({p.y, p.y}, 2))
+  end},
   {'relations', function()
     local left = g:dropout(.5)
     local y = left:aggregate(p.x, {relation = p.relations, reduce = 'mean'}):normalize()

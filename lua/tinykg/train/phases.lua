@@ -361,6 +361,18 @@ function phases.traffic(list)
   return most
 end
 
+--- Bytes that a rank sends to others in a step of each phase: in all; `layers`: values by columns
+--- and by rows, and their gradients; `again`: such values that backward exchanges anew; `rows` of a
+--- batch; `sums`: parts of sums over rows.
+---@return table[] {phase, bytes, layers, again, rows, sums}
+function phases.exchanged(list)
+  return tables.map(list, function(p)
+    local function figure(name) return p.step:figure('exchanged_' .. name) end
+    return {phase = p.name, bytes = figure 'bytes', layers = figure 'layers',
+            again = figure 'again', rows = figure 'rows', sums = figure 'sums'}
+  end)
+end
+
 --- Bytes that an op-by-op FP32 program with these phases would hold at its fullest: its parameters,
 --- optimizers and graphs, and the largest step (engine/passes/fp32_peak.c). Evaluations take less.
 ---@return number

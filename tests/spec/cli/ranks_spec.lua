@@ -187,6 +187,39 @@ describe('mpirun', function()
   it('is planned for without it', function()
     local one = json.decode(shell.prints('memory kgcn --json --ranks 4 --data ' .. data))
     assert.equal(4, one.ranks)
+    local lines = 0
+    for _, value in ipairs(one.widths[1].phases[1].values) do
+      if value.where then
+        assert.matches('%.lua:%d+$', value.where)
+        lines = lines + 1
+      end
+    end
+    assert.is_true(lines > 0)
     shell.refuses('memory kgcn --ranks 0 --data ' .. data, 2, '%-%-ranks')
+  end)
+
+  --- Layers of `sizes` inputs, N nodes, P ranks: an all-to-all each of values and sums, forward
+  --- and backward.
+  local function of_layers(nodes, sizes, size)
+    local bytes = 0
+    for _, d in ipairs(sizes) do bytes = bytes + 16 * nodes * d * (size - 1) / size ^ 2 end
+    return bytes
+  end
+
+  it('sends of layers no more than four all-to-all each', function()
+    local many = select(2, shell.demo(4500, 4500))
+    for _, n in ipairs{2, 4} do
+      local plan = json.decode(shell.prints(('memory kgat --json --bits 32 --ranks %d --data %s ' ..
+        '--data-set task=ranking --set batch_size=256'):format(n, many)))
+      local sent = plan.exchanged[1]
+      assert.equal(sent.bytes, sent.layers + sent.again + sent.rows + sent.sums)
+      local nodes = 0
+      for _, value in ipairs(plan.widths[1].phases[1].values) do
+        if value.op == 'dropout' then nodes = math.max(nodes, value.shape[1]) end
+      end
+      local whole = of_layers(nodes, {64, 64}, n) -- of the last layer a batch's rows are computed
+      assert.is_true(sent.layers > 0.75 * whole and sent.layers <= 1.25 * whole,
+                     ('%.0f bytes of %.0f'):format(sent.layers, whole))
+    end
   end)
 end)

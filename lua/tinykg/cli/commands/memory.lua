@@ -81,20 +81,21 @@ end
 
 --- `memory`, `kept` and `columns` are those of summary.json of such a run; `step` is memory without
 --- evaluations; `widths` has all planned widths, with the kept values of each phase; `chosen` what
---- was changed to fit a budget; with `traffic`, what a step moves and launches.
+--- was changed to fit a budget; with --ranks, `exchanged` what a rank sends in a step of each phase;
+--- with `traffic`, what a step moves and launches.
 local function print_json(recipe, data, s, found, traffic)
   local json, tk = require 'tinykg.base.json', require 'tinykg'
   local memory_plan, choice = require 'tinykg.train.memory.plan', found.choice
   local columns = require('tinykg.train.memory.columns').of(found.chosen, found.exact)
-  local moves = found.chosen.traffic
+  local moves, exchanged = found.chosen.traffic, found.chosen.exchanged
   local widths = tables.map(memory_plan.WIDTHS, function(bits) return found.widths[bits] end)
-  for _, width in pairs(widths) do width.traffic = nil end
+  for _, width in pairs(widths) do width.traffic, width.exchanged = nil, nil end
   print(json.encode{
     recipe = recipe.name, data = data.name, device = tk.device(), threads = tk.threads(),
     rounding = s.rounding, ranks = s.ranks, bits = found.bits, memory = found.chosen.memory,
     kept = found.chosen.kept, step = found.chosen.step, columns = columns, widths = widths,
     limit = found.room and found.room.bytes, fits = json.array(found.fits),
-    traffic = traffic and moves,
+    traffic = traffic and moves, exchanged = s.ranks and json.array(exchanged),
     chosen = choice and {options = choice.options, bits = choice.bits,
                          value_bits = choice.value_bits, evaluation = choice.evaluation,
                          tiles = choice.tiles, rows = json.array(choice.rows)},
@@ -114,6 +115,7 @@ local function print_text(recipe, data, s, found, a)
   print()
   print(memory_table.by_value(found.widths, s.one_width and found.bits or FOCUS, a.all))
   print()
+  if s.ranks then print(memory_table.sent(found.chosen.exchanged) .. '\n') end
   if a.traffic then print(require('tinykg.cli.traffic_table')(found.chosen.traffic) .. '\n') end
   print(fit_text(found))
 end
