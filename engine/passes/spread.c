@@ -163,7 +163,8 @@ static int emit_node(tkg_spread *s, int i) {
   const tkg_side *side = &s->old->side[i];
   if (side->tensor) s->fresh->side[at].tensor = tkg_tensor_retain(side->tensor);
   s->fresh->side[at].origin = side->origin;
-  return s->returned[i] && value_in(s, i, TKG_WHOLE) < 0 ? TKG_E_MEMORY : TKG_OK;
+  if (s->returned[i] && value_in(s, i, TKG_WHOLE) < 0) return TKG_E_MEMORY;
+  return s->dealt[i] && value_in(s, i, TKG_COLUMNS) < 0 ? TKG_E_MEMORY : TKG_OK;
 }
 
 /* Backward exchanges anew what it reads: what forward exchanged need not live so long. */
@@ -205,7 +206,7 @@ static int rewrite(tkg_spread *s, int *forward, int *arrived) {
 /* ---- the pass ---- */
 
 static int32_t renumbered(const tkg_spread *s, int v) {
-  return *tkg__spread_at(s, v, s->returned[v] ? TKG_WHOLE : s->home[v]);
+  return *tkg__spread_at(s, v, s->returned[v] ? TKG_WHOLE : s->dealt[v] ? TKG_COLUMNS : s->home[v]);
 }
 
 static void replace(tkg_spread *s, int forward, int arrived) {
@@ -226,12 +227,13 @@ static void replace(tkg_spread *s, int forward, int arrived) {
 static bool allocate(tkg_spread *s) {
   const size_t n = (size_t)s->old->n + 1;
   s->home = calloc(2 * n, 1);
-  s->joined = calloc(3 * n, sizeof *s->joined);
+  s->joined = calloc(4 * n, sizeof *s->joined);
   s->at = malloc((TKG_PLACEMENTS + 1) * n * sizeof *s->at);
   if (!s->home || !s->joined || !s->at) return false;
   s->wanted = s->home + n;
   s->returned = s->joined + n;
   s->gradient = s->returned + n;
+  s->dealt = s->gradient + n;
   s->decoded = s->at + TKG_PLACEMENTS * n;
   return true;
 }

@@ -115,14 +115,25 @@ static void want_input(tkg_spread *s, const tkg_node *n, enum way way, int k, un
     s->joined[v] = true;
 }
 
+/* Whether an output can lie by columns, however few: sums do not read it. */
+static bool can_be_dealt(const tkg_spread *s, const tkg_node *n) {
+  return s->p->divides && n->dtype == TKG_F32 && tkg__divides_rows(n, s->size) &&
+         tkg__cols(n) % s->size == 0;
+}
+
 void tkg__find_wanted(tkg_spread *s) {
-  for (int i = 0; i < s->p->output_count; i++) s->returned[s->p->outputs[i]] = true;
+  for (int i = 0; i < s->p->output_count; i++) {
+    const int v = s->p->outputs[i];
+    s->p->divided[i] = s->dealt[v] = can_be_dealt(s, node_of(s, v));
+    s->returned[v] = !s->dealt[v];
+  }
   for (int i = 0; i < s->p->gradient_count && !s->p->updates; i++)
     s->returned[s->p->gradient_of[i]] = true;
   for (int i = s->old->n; i-- > 0;) {
     const tkg_node *n = node_of(s, i);
     const enum way way = way_of(s, n);
     if (s->returned[i]) s->wanted[i] |= 1U << TKG_WHOLE;
+    if (s->dealt[i]) s->wanted[i] |= 1U << TKG_COLUMNS;
     for (int k = 0; k < n->inputs; k++) want_input(s, n, way, k, s->wanted[i]);
   }
 }

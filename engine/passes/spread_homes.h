@@ -16,7 +16,8 @@ typedef struct tkg_spread {
   uint8_t *home;    /* of old nodes: the placement that they are computed in */
   uint8_t *wanted;  /* of old nodes: a bit for each placement that they are read in */
   bool *joined;     /* old codes and masks that some reader needs as a whole */
-  bool *returned;   /* old nodes that the caller gets */
+  bool *returned;   /* old nodes that the caller gets, as a whole */
+  bool *dealt;      /* or by columns */
   bool *gradient;   /* old nodes that depend on the loss's gradient */
   int32_t *at;      /* [TKG_PLACEMENTS, n]: new node of an old one in a placement, -1: none yet */
   int32_t *decoded; /* of old codes: the new node that decodes them, -1: none yet */

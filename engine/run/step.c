@@ -70,11 +70,8 @@ int tkg_step_set(tkg_step *step, const char *option, double value) {
   const struct {
     const char *name;
     bool *at;
-  } flags[] = {{"save", &p->save},
-               {"fuse", &p->fuse},
-               {"rows", &p->rows},
-               {"tiles", &p->tiles},
-               {"check", &p->check}};
+  } flags[] = {{"save", &p->save},   {"fuse", &p->fuse},     {"rows", &p->rows},
+               {"tiles", &p->tiles}, {"divide", &p->divide}, {"check", &p->check}};
   for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
     if (strcmp(option, flags[i].name) == 0) {
       *flags[i].at = value != 0;
@@ -356,7 +353,10 @@ static int run_all(const run *r) {
 static int allocate_output(const run *r, int node, int kind, tkg_tensor **out) {
   const tkg_node *n = &r->p->tape->nodes[node];
   tkg_engine *engine = r->step->engine;
-  int status = tkg__tensor_like(engine, n, kind, out);
+  tkg_node whole = *n;
+  const bool divided = tkg__is_divided(r->p, node);
+  if (divided) whole.shape[n->rank - 1] *= engine->ranks;
+  int status = (divided ? tkg__tensor_divided : tkg__tensor_like)(engine, &whole, kind, out);
   if (!status && engine->plan_only) engine->backend->zero((*out)->data, tkg__bytes(n));
   return status;
 }
@@ -366,7 +366,7 @@ static int copy_value(const run *r, int node, int kind, tkg_tensor **out) {
   const tkg_engine *engine = r->step->engine;
   int status = allocate_output(r, node, kind, out);
   if (!status && !engine->plan_only)
-    engine->backend->copy((*out)->data, address(r, node), tkg__bytes(&(*out)->shape));
+    engine->backend->copy((*out)->data, address(r, node), tkg__tensor_bytes(*out));
   return status;
 }
 

@@ -315,8 +315,21 @@ local function no_grad(fn, ...)
   return run_forward('forward', fn, ...)
 end
 
---- The same, also within a function that no_grad runs, such as a model's begin_epoch, where other
---- values have no numbers yet. Errors: inside a step that trains.
+--- The same; of results that are matrices of many rows each rank gets some columns, if their number
+--- allows. Not inside of a step.
+---@param fn fun(...): Tensor, ... ---@param ... any its arguments ---@return Tensor ...
+local function no_grad_divided(fn, ...)
+  local cache = runtime.cache
+  cache.forward = cache.forward or new_step(function() end)
+  if not cache.forward_divided then
+    cache.forward_divided = new_step(fn)
+    check(C.tkg_step_set(cache.forward_divided.c, 'divide', 1))
+  end
+  return run_forward('forward_divided', fn, ...)
+end
+
+--- The same as no_grad, also within a function that no_grad runs, such as a model's begin_epoch,
+--- where other values have no numbers yet. Errors: inside a step that trains.
 ---@param fn fun(...): Tensor, ... ---@param ... any its arguments ---@return Tensor ...
 local function compute_now(fn, ...)
   local tape, capture, forward = runtime.tape, runtime.capture, runtime.cache.forward
@@ -342,10 +355,11 @@ local function set_check(on)
   local cache = runtime.cache
   for _, c in ipairs{cache.ambient_step or false, cache.exact_step or false,
                      cache.forward and cache.forward.c or false,
-                     cache.forward_within and cache.forward_within.c or false} do
+                     cache.forward_within and cache.forward_within.c or false,
+                     cache.forward_divided and cache.forward_divided.c or false} do
     if c then check(C.tkg_step_set(c, 'check', on and 1 or 0)) end
   end
-  for _, name in ipairs{'forward', 'forward_within'} do
+  for _, name in ipairs{'forward', 'forward_within', 'forward_divided'} do
     if cache[name] then cache[name].checked = on end
   end
   return on
@@ -407,5 +421,5 @@ local function draws(n)
   return forward and forward.number or 0
 end
 
-return {new = new_step, bits = with_bits, no_grad = no_grad, compute_now = compute_now,
-        draws = draws, check = set_check}
+return {new = new_step, bits = with_bits, no_grad = no_grad, no_grad_divided = no_grad_divided,
+        compute_now = compute_now, draws = draws, check = set_check}
