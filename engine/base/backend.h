@@ -116,8 +116,8 @@ typedef struct tkg_backend {
   /* Whether kernels know which rows of a whole a node has (first_row in op.h): values can be dealt
    * to ranks by rows. */
   bool deals_rows;
-  /* Whether that of scatter_add does too. */
-  bool scatters_rows;
+  /* Whether those of scatter_add and sddmm_relation do too, which find rows of the whole by id. */
+  bool finds_dealt_rows;
 
   /* ---- groups of nodes, a tile of rows at a time ---- */
 

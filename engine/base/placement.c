@@ -28,7 +28,7 @@ int tkg__exchange_pieces(const tkg_node *n, const tkg_node *x, int size) {
 }
 
 int64_t tkg__exchange_scratch(const tkg_node *n, const tkg_node *x, int size) {
-  if (n->i[0] == TKG_JOIN_ROWS) return 0;
+  if (n->i[0] == TKG_JOIN_ROWS || n->i[0] == TKG_ADD_PARTS) return 0;
   const tkg_node *wide = n->i[0] == TKG_TO_COLUMNS ? x : n;
   const int pieces = tkg__exchange_pieces(n, x, size);
   return (pieces > 1 ? 2 : 1) * 4 * ceiling(tkg__rows(wide), pieces) * tkg__cols(wide);

@@ -10,7 +10,13 @@
 
 #include "op.h"
 
-enum tkg_placement { TKG_WHOLE, TKG_COLUMNS, TKG_ROWS, TKG_PLACEMENTS };
+enum tkg_placement {
+  TKG_WHOLE,
+  TKG_COLUMNS,
+  TKG_ROWS,
+  TKG_PARTS, /* scores of edges: each is on one rank, and zero on the others */
+  TKG_PLACEMENTS
+};
 
 /* What EXCHANGE does. */
 enum tkg_relay {
@@ -18,6 +24,7 @@ enum tkg_relay {
   TKG_TO_COLUMNS,   /* rows to columns */
   TKG_JOIN_COLUMNS, /* columns to whole */
   TKG_JOIN_ROWS,    /* rows to whole */
+  TKG_ADD_PARTS,    /* parts to whole */
 };
 
 /* What is exchanged, so that its bytes can be counted apart. */

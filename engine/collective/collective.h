@@ -81,6 +81,8 @@ int tkg__all_gather_equal(tkg_collective *c, const void *mine, void *all, int64_
 
 /* Combines n elements of all ranks, in place, on all ranks. */
 int tkg__all_reduce(tkg_collective *c, enum tkg_reduction how, void *values, int64_t n);
+/* Bytes that a rank sends in it, of n elements of `each` bytes. */
+int64_t tkg__all_reduce_bytes(int64_t each, int64_t n, int rank, int size);
 
 /* Copies rank `root`'s bytes to all ranks. */
 int tkg__broadcast(tkg_collective *c, void *data, int64_t bytes, int root);

@@ -71,6 +71,7 @@ static bool has_rows_of_table(const tkg_spread *s, const tkg_node *n) {
 
 /* What an exchange of old value v is counted as. */
 static enum tkg_sent kind_of(const tkg_spread *s, int v) {
+  if (s->home[v] == TKG_PARTS) return TKG_SENT_SUMS;
   if (!has_rows_of_table(s, node_of(s, v))) return TKG_SENT_ROWS;
   return s->backward && !s->gradient[v] ? TKG_SENT_AGAIN : TKG_SENT_LAYERS;
 }
@@ -81,7 +82,9 @@ static int emit_exchange(tkg_spread *s, int v, int from, int placement) {
   if (placement == TKG_ROWS) divide_rows(s, &n);
   if (placement == TKG_COLUMNS) divide_columns(s, &n);
   if (placement == TKG_WHOLE)
-    n.i[0] = home == TKG_ROWS ? TKG_JOIN_ROWS : TKG_JOIN_COLUMNS;
+    n.i[0] = home == TKG_PARTS  ? TKG_ADD_PARTS
+             : home == TKG_ROWS ? TKG_JOIN_ROWS
+                                : TKG_JOIN_COLUMNS;
   else
     n.i[0] = placement == TKG_ROWS ? TKG_TO_ROWS : TKG_TO_COLUMNS;
   n.i[1] = n.rank == 2 ? node_of(s, v)->shape[0] : 0;

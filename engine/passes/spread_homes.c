@@ -62,7 +62,17 @@ static enum way way_of(const tkg_spread *s, const tkg_node *n) {
  * which need not be exchanged then. */
 static bool scatters_rows(const tkg_spread *s, const tkg_node *n) {
   return n->op == TKG_OP_SCATTER_ADD && n->inputs == 3 && n->rank == 2 && divides_rows(s, n) &&
-         s->old->engine->backend->scatters_rows;
+         s->old->engine->backend->finds_dealt_rows;
+}
+
+/* Whether ranks share the edges that an op gives a score, by their tails: each then needs its rows
+ * of the tails alone. What it adds to must be shared so too, or zero. */
+static bool shares_edges(const tkg_spread *s, const tkg_node *n) {
+  if (n->op != TKG_OP_SDDMM_RELATION || !s->old->engine->backend->finds_dealt_rows) return false;
+  const tkg_node *x = node_of(s, n->in[2]), *sum = node_of(s, n->in[4]);
+  const bool zero = sum->op == TKG_OP_FULL && sum->f[0] == 0;
+  return (zero || s->home[n->in[4]] == TKG_PARTS) && s->home[n->in[2]] == TKG_COLUMNS &&
+         x->dtype == TKG_F32 && divides_rows(s, x);
 }
 
 static bool is_packed(const tkg_node *n) { return n->dtype == TKG_CODES || n->dtype == TKG_MASK; }
@@ -90,6 +100,8 @@ static bool runs_by_rows(const tkg_spread *s, const tkg_node *n) {
 /* The placement in which an op that runs in `home` reads its input k. */
 int tkg__placement_of(const tkg_spread *s, const tkg_node *n, int k, int home) {
   if (way_of(s, n) == SUM_OF_ROWS) return TKG_ROWS;
+  if (home == TKG_PARTS)
+    return k == 2 ? TKG_ROWS : k == 4 && s->home[n->in[4]] == TKG_PARTS ? TKG_PARTS : TKG_WHOLE;
   if (home == TKG_ROWS && n->op == TKG_OP_SCATTER_ADD) return k == 2 ? TKG_ROWS : TKG_WHOLE;
   if (home == TKG_ROWS) return reads_its_row(s, n, k) ? TKG_ROWS : TKG_WHOLE;
   if (home != TKG_COLUMNS) return TKG_WHOLE;
@@ -228,6 +240,6 @@ int tkg__home_of(const tkg_spread *s, int i) {
   case EITHER:
     return home_of_either(s, i, inputs);
   default:
-    return TKG_WHOLE;
+    return shares_edges(s, n) ? TKG_PARTS : TKG_WHOLE;
   }
 }

@@ -91,6 +91,8 @@ static tkg_part part_with(const exchange *e, const piece *own, int k, int r) {
     p.receive = own->blocks + r * block;
     p.receive_bytes = block;
     break;
+  case TKG_ADD_PARTS: /* add_up */
+    break;
   case TKG_JOIN_ROWS:
     p.send = e->from;
     p.send_bytes = bytes_of_rows(e->x, tkg__rows(e->x));
@@ -156,6 +158,27 @@ static int run_on_copies(exchange *e, const tkg_call *call) {
   return status;
 }
 
+/* ---- parts ---- */
+
+enum { ADDED_AT_ONCE = 1 << 19 }; /* elements */
+
+static int add_up(const exchange *e) {
+  const int64_t n = tkg__count(e->n);
+  int status = TKG_OK;
+  if (e->to != e->from) memcpy(e->to, e->from, (size_t)(4 * n));
+  for (int64_t i = 0; i < n && !status; i += ADDED_AT_ONCE)
+    status = tkg__all_reduce(e->engine->collective, TKG_SUM_F32, e->to + 4 * i,
+                             n - i < ADDED_AT_ONCE ? n - i : ADDED_AT_ONCE);
+  return status;
+}
+
+static int64_t bytes_added_up(int64_t n, int rank, int ranks) {
+  int64_t bytes = 0;
+  for (int64_t i = 0; i < n; i += ADDED_AT_ONCE)
+    bytes += tkg__all_reduce_bytes(4, n - i < ADDED_AT_ONCE ? n - i : ADDED_AT_ONCE, rank, ranks);
+  return bytes;
+}
+
 int tkg__run_exchange(tkg_engine *engine, const tkg_call *call) {
   exchange e = {.engine = engine,
                 .n = call->node,
@@ -169,7 +192,9 @@ int tkg__run_exchange(tkg_engine *engine, const tkg_call *call) {
   e.scratch_bytes = tkg__exchange_scratch(e.n, e.x, e.ranks);
   e.parts = calloc((size_t)e.ranks, sizeof *e.parts);
   if (!e.parts) return tkg__fail(TKG_E_MEMORY, "no memory to exchange values between ranks");
-  int status = on_host(engine) ? run(&e) : run_on_copies(&e, call);
+  int status = e.n->i[0] == TKG_ADD_PARTS ? add_up(&e)
+               : on_host(engine)          ? run(&e)
+                                          : run_on_copies(&e, call);
   free(e.parts);
   return status;
 }
@@ -210,6 +235,8 @@ int64_t tkg__sent_bytes(const tkg_node *n, const tkg_node *x, int rank, int rank
                                        tkg__first_row(n->i[1], rank, ranks)));
   case TKG_TO_COLUMNS:
     return others * bytes_of_rows(n, x->shape[0]);
+  case TKG_ADD_PARTS:
+    return bytes_added_up(tkg__count(n), rank, ranks);
   default:
     return others * tkg__bytes(x);
   }
