@@ -49,6 +49,9 @@ int64_t tkg__first_row(int64_t rows, int rank, int size);
 /* In how many pieces, one after another, an EXCHANGE of x to n goes, the same on all ranks, and the
  * bytes that it needs to put columns of ranks side by side, or apart. */
 int tkg__exchange_pieces(const tkg_node *n, const tkg_node *x, int size);
+/* Whether it goes in codes; tkg__exchanged_rows: rows of a piece of any rank, at most. */
+static inline bool tkg__exchanges_codes(const tkg_node *n) { return n->i[3] > 0; }
+int64_t tkg__exchanged_rows(const tkg_node *n, const tkg_node *x, int size);
 int64_t tkg__exchange_scratch(const tkg_node *n, const tkg_node *x, int size);
 
 #endif

@@ -151,6 +151,7 @@ int tkg__compile(const tkg_tape *tape, const tkg_request *request, const tkg_pol
   if (!status && loss >= 0) status = tkg__save(p, policy);
   if (!status && policy->fuse) status = tkg__share_ids(p);
   p->divides = policy->divide;
+  p->rank_bits = policy->rank_bits;
   if (!status) status = tkg__spread(p);
   p->tiled = policy->tiles;
   p->checked = policy->check;

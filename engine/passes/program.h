@@ -22,6 +22,7 @@ typedef struct tkg_policy {
   bool fuse;     /* false: gathered rows are computed even where a sum could read their table */
   bool tiles;    /* false: nodes run one after another, each as a whole */
   bool rows;     /* false: whole values are computed even if only some rows are gathered */
+  int rank_bits; /* 8: gradients travel between ranks in codes; else as they are */
   bool divide;   /* true: outputs lie by columns on ranks where they can, see spread.c */
   bool check;    /* true: every value is checked once it is computed, see check_finite.c */
 } tkg_policy;
@@ -56,6 +57,7 @@ typedef struct tkg_program {
   int output_count;
   bool *divided;    /* of each output: its tensor is divided among the ranks */
   bool divides;     /* outputs are to be, where they can */
+  int rank_bits;    /* of the policy */
   int32_t *leaf_of; /* parameter leaf and its gradient's node, pair by pair: */
   int32_t *gradient_of;
   int gradient_count;

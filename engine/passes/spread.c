@@ -76,6 +76,16 @@ static enum tkg_sent kind_of(const tkg_spread *s, int v) {
   return s->backward && !s->gradient[v] ? TKG_SENT_AGAIN : TKG_SENT_LAYERS;
 }
 
+/* Streams of the noise of exchanges: no tape gives them. */
+enum { FIRST_STREAM = 0x60000000 };
+
+/* The attribute i3 of an exchange of old value v: gradients of layers may travel in codes. */
+static int64_t coding_of(tkg_spread *s, int v, int relay) {
+  const bool moves = relay == TKG_TO_ROWS || relay == TKG_TO_COLUMNS;
+  const bool coded = s->p->rank_bits == 8 && moves && s->gradient[v];
+  return coded ? 1 + FIRST_STREAM + s->coded++ : 0;
+}
+
 static int emit_exchange(tkg_spread *s, int v, int from, int placement) {
   const int home = s->home[v];
   tkg_node n = like(s, v, TKG_OP_EXCHANGE, from);
@@ -89,6 +99,7 @@ static int emit_exchange(tkg_spread *s, int v, int from, int placement) {
     n.i[0] = placement == TKG_ROWS ? TKG_TO_ROWS : TKG_TO_COLUMNS;
   n.i[1] = n.rank == 2 ? node_of(s, v)->shape[0] : 0;
   n.i[2] = kind_of(s, v);
+  n.i[3] = coding_of(s, v, (int)n.i[0]);
   return emit(s, &n, v);
 }
 

@@ -12,6 +12,7 @@ typedef struct tkg_spread {
   const tkg_tape *old;
   tkg_tape *fresh;
   int rank, size;
+  int coded;        /* exchanges in codes so far */
   bool backward;    /* nodes from p->forward on are being rewritten */
   uint8_t *home;    /* of old nodes: the placement that they are computed in */
   uint8_t *wanted;  /* of old nodes: a bit for each placement that they are read in */

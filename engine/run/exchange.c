@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/placement.h"
 #include "collective/collective.h"
+#include "exchange_codes.h"
 
 /* An exchange under way. Memory is the host's: that of the value itself on the CPU. */
 typedef struct exchange {
@@ -16,7 +17,8 @@ typedef struct exchange {
   char *to, *scratch;
   int64_t scratch_bytes;
   int rank, ranks, pieces;
-  tkg_part *parts; /* of the piece that begins */
+  tkg_sent_rows codes; /* of an exchange in codes: its noise and columns */
+  tkg_part *parts;     /* of the piece that begins */
 } exchange;
 
 /* ---- rows and bytes ---- */
@@ -65,6 +67,76 @@ static void part(const char *rows, char *blocks, int64_t count, int64_t bytes, i
 
 /* ---- pieces ---- */
 
+/* ---- in codes ---- */
+
+/* Rank r's place in a piece's scratch, of what it sends and of what it is sent. */
+static uint8_t *coded_of(const exchange *e, const piece *own, int r, bool sent) {
+  const int64_t slot = tkg__exchanged_rows(e->n, e->x, e->ranks);
+  return (uint8_t *)own->blocks +
+         (sent ? e->ranks + r : r) * slot * tkg__sent_row_bytes(e->codes.cols);
+}
+
+/* Rows of rank r in piece k; *first is the first of them, of the whole. */
+static int64_t rows_in_piece(const exchange *e, int r, int k, int64_t *first) {
+  const int64_t begin = first_row(e, r), rows = first_row(e, r + 1) - begin;
+  *first = begin + rows_before(rows, k, e->pieces);
+  return begin + rows_before(rows, k + 1, e->pieces) - *first;
+}
+
+/* Encodes what rank r is sent of piece k. */
+static tkg_part coded_part(const exchange *e, const piece *own, int k, int r) {
+  tkg_sent_rows rows = e->codes;
+  const bool to_rows = e->n->i[0] == TKG_TO_ROWS;
+  const int64_t bytes = tkg__sent_row_bytes(rows.cols);
+  int64_t first, mine;
+  const int64_t theirs = rows_in_piece(e, r, k, &first);
+  const int64_t all = rows_in_piece(e, e->rank, k, &mine);
+  rows.rows = to_rows ? theirs : all;
+  rows.row = to_rows ? first : mine;
+  rows.col = (to_rows ? e->rank : r) * rows.cols;
+  const float *from = (const float *)e->from;
+  from += to_rows ? first * rows.cols : own->first * rows.whole + rows.col;
+  tkg__encode_sent(&rows, from, to_rows ? rows.cols : rows.whole, coded_of(e, own, r, true));
+  return (tkg_part){r, coded_of(e, own, r, true), rows.rows * bytes, coded_of(e, own, r, false),
+                    (to_rows ? all : theirs) * bytes};
+}
+
+/* Copies the part of piece k that stays on this rank. */
+static void keep_part(const exchange *e, const piece *own, int k) {
+  const int64_t cols = e->codes.cols, whole = e->codes.whole;
+  int64_t row;
+  const int64_t rows = rows_in_piece(e, e->rank, k, &row);
+  float *to = (float *)e->to;
+  const float *from = (const float *)e->from;
+  for (int64_t i = 0; i < rows; i++) {
+    const int64_t narrow = (row + i) * cols, wide = (own->first + i) * whole + e->rank * cols;
+    if (e->n->i[0] == TKG_TO_ROWS)
+      memcpy(to + wide, from + narrow, (size_t)(4 * cols));
+    else
+      memcpy(to + narrow, from + wide, (size_t)(4 * cols));
+  }
+}
+
+/* Puts what has come of piece k in its place. */
+static void place_coded(const exchange *e, const piece *own, int k) {
+  const int64_t cols = e->codes.cols, whole = e->codes.whole;
+  const bool to_rows = e->n->i[0] == TKG_TO_ROWS;
+  float *to = (float *)e->to;
+  for (int r = 0; r < e->ranks; r++) {
+    int64_t row;
+    const int64_t theirs = rows_in_piece(e, r, k, &row);
+    if (r == e->rank) continue;
+    const uint8_t *come = coded_of(e, own, r, false);
+    if (to_rows)
+      tkg__decode_sent(come, own->rows, cols, to + own->first * whole + r * cols, whole);
+    else
+      tkg__decode_sent(come, theirs, cols, to + row * cols, cols);
+  }
+  keep_part(e, own, k);
+}
+
+/* ---- parts ---- */
+
 /* What rank r is sent of piece k, and what it sends. */
 static tkg_part part_with(const exchange *e, const piece *own, int k, int r) {
   tkg_part p = {.rank = r};
@@ -105,8 +177,14 @@ static tkg_part part_with(const exchange *e, const piece *own, int k, int r) {
 
 static int begin_piece(const exchange *e, int k, tkg_exchange **out) {
   const piece own = piece_of(e, k);
+  const bool coded = tkg__exchanges_codes(e->n);
   const bool to_columns = e->n->i[0] == TKG_TO_COLUMNS;
   const bool gathers = e->n->i[0] == TKG_JOIN_COLUMNS || e->n->i[0] == TKG_JOIN_ROWS;
+  for (int i = 1; i < e->ranks && coded; i++)
+    e->parts[i] = coded_part(e, &own, k, (e->rank + i) % e->ranks);
+  if (coded)
+    return tkg__exchange_begin(e->engine->collective, TKG_ALL_TO_ALL, e->parts + 1, e->ranks - 1,
+                               out);
   if (to_columns)
     part(e->from + bytes_of_rows(e->x, own.first), own.blocks, own.rows, 4 * tkg__cols(e->n),
          e->ranks);
@@ -120,7 +198,9 @@ static int begin_piece(const exchange *e, int k, tkg_exchange **out) {
 static int end_piece(const exchange *e, int k, tkg_exchange *begun) {
   const piece own = piece_of(e, k);
   int status = tkg__exchange_end(begun);
-  if (!status && (e->n->i[0] == TKG_TO_ROWS || e->n->i[0] == TKG_JOIN_COLUMNS))
+  const bool coded = tkg__exchanges_codes(e->n);
+  if (!status && coded) place_coded(e, &own, k);
+  if (!status && !coded && (e->n->i[0] == TKG_TO_ROWS || e->n->i[0] == TKG_JOIN_COLUMNS))
     join(own.blocks, e->to + bytes_of_rows(e->n, own.first), own.rows, 4 * tkg__cols(e->x),
          e->ranks);
   return status;
@@ -188,6 +268,14 @@ int tkg__run_exchange(tkg_engine *engine, const tkg_call *call) {
                 .scratch = call->scratch,
                 .rank = engine->rank,
                 .ranks = engine->ranks};
+  if (tkg__exchanges_codes(e.n)) {
+    const bool wide = tkg__cols(e.n) > tkg__cols(e.x);
+    e.codes = (tkg_sent_rows){.seed = call->context->seed,
+                              .step = call->context->step,
+                              .stream = (uint32_t)(e.n->i[3] - 1),
+                              .whole = tkg__cols(wide ? e.n : e.x),
+                              .cols = tkg__cols(wide ? e.x : e.n)};
+  }
   e.pieces = tkg__exchange_pieces(e.n, e.x, e.ranks);
   e.scratch_bytes = tkg__exchange_scratch(e.n, e.x, e.ranks);
   e.parts = calloc((size_t)e.ranks, sizeof *e.parts);
@@ -229,12 +317,16 @@ int64_t tkg__sent_bytes(const tkg_node *n, const tkg_node *x, int rank, int rank
   const int64_t others = ranks - 1;
   if (n->op != TKG_OP_EXCHANGE)
     return others * 4 * tkg__count(n) * parts_of_rank(x->whole_rows, rank, ranks);
+  const bool coded = tkg__exchanges_codes(n);
   switch ((enum tkg_relay)n->i[0]) {
-  case TKG_TO_ROWS:
-    return bytes_of_rows(x, n->i[1] - (tkg__first_row(n->i[1], rank + 1, ranks) -
-                                       tkg__first_row(n->i[1], rank, ranks)));
+  case TKG_TO_ROWS: {
+    const int64_t begin = tkg__first_row(n->i[1], rank, ranks);
+    const int64_t sent = n->i[1] - (tkg__first_row(n->i[1], rank + 1, ranks) - begin);
+    return coded ? sent * tkg__sent_row_bytes(tkg__cols(x)) : bytes_of_rows(x, sent);
+  }
   case TKG_TO_COLUMNS:
-    return others * bytes_of_rows(n, x->shape[0]);
+    return others * (coded ? x->shape[0] * tkg__sent_row_bytes(tkg__cols(n))
+                           : bytes_of_rows(n, x->shape[0]));
   case TKG_ADD_PARTS:
     return bytes_added_up(tkg__count(n), rank, ranks);
   default:

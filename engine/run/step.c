@@ -78,11 +78,12 @@ int tkg_step_set(tkg_step *step, const char *option, double value) {
       return TKG_OK;
     }
   if (strcmp(option, "bits") == 0) {
-    int bits = (int)value;
-    if (!is_width(bits))
+    if (!is_width((int)value))
       return tkg__fail(TKG_E_ARGUMENT, "bits: %g is not one of 32, 8, 4, 2, 1", value);
-    p->bits = bits;
-  } else if (strcmp(option, "rounding") == 0 && value >= 0 && value < TKG_ROUNDINGS)
+    p->bits = (int)value;
+  } else if (strcmp(option, "rank_bits") == 0 && (value == 8 || value == 32))
+    p->rank_bits = (int)value;
+  else if (strcmp(option, "rounding") == 0 && value >= 0 && value < TKG_ROUNDINGS)
     p->rounding = (int)value;
   else if (strcmp(option, "small") == 0 && value >= 0)
     p->small = (int64_t)value;
@@ -183,7 +184,6 @@ static int at_line(const run *r, int i, int status) {
   const char *where = r->p->tape->side[i].where;
   return status && where ? tkg__fail_at(status, "%s", where) : status;
 }
-
 /* Looks for NaN and infinity in the value of node i; not in updates, which cannot be undone. */
 static int check_value(const run *r, int i) {
   const tkg_program *p = r->p;

@@ -29,6 +29,7 @@ local function create(options)
   end
   check(C.tkg_step_set(c, 'bits', options.bits or 32))
   check(C.tkg_step_set(c, 'rounding', rounding.NUMBERS[name]))
+  if options.rank_bits then check(C.tkg_step_set(c, 'rank_bits', options.rank_bits)) end
   if options.small then check(C.tkg_step_set(c, 'small', options.small)) end
   for _, pass in ipairs{'save', 'fuse', 'rows', 'tiles'} do
     if options[pass] == false then check(C.tkg_step_set(c, pass, 0)) end
@@ -47,11 +48,11 @@ end
 
 local KNOWN = {optimizer = 'table', bits = 'number', rounding = 'string', small = 'number',
                save = 'boolean', fuse = 'boolean', rows = 'boolean', tiles = 'boolean',
-               check = 'boolean', value_bits = 'table'}
+               check = 'boolean', value_bits = 'table', rank_bits = 'number'}
 
 local function check_options(options)
   runtime.options('step', options,
-                  'optimizer bits value_bits rounding small save fuse rows tiles check')
+                  'optimizer bits value_bits rounding small save fuse rows tiles check rank_bits')
   runtime.fields('step', options, '', KNOWN)
   if options.optimizer and not options.optimizer.update then
     runtime.fail('step: optimizer is not one of tk.optim')
@@ -83,6 +84,9 @@ end
 ---   fuse       false: sums over neighbours read gathered copies of rows instead of their table
 ---   rows       false: computes all rows of a layer, even if only some are gathered
 ---   tiles      false: runs one op after another, each over all rows
+---   rank_bits  8: gradients that travel between ranks as columns or rows do so in 8 bits, rounded
+---              at random, unbiased; forward stays exact. Results then depend on how many ranks
+---              there are
 ---   save       false: saves all that backward reads exactly
 ---@param fn fun(...): Tensor, ... records the loss
 ---@param options? table as above ---@return Step

@@ -203,7 +203,7 @@ function phases.of(recipe, model, data, o, settings)
       optimizer = not self.accumulator and self.optimizer or nil, bits = p.bits or settings.bits,
       value_bits = not p.bits and (settings.value_bits or {})[p.name] or nil,
       rounding = settings.rounding,
-      small = settings.small, check = settings.check})
+      small = settings.small, check = settings.check, rank_bits = o.rank_bits})
     list[i] = self
   end
   for _, self in ipairs(list) do

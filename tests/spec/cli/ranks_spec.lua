@@ -222,4 +222,20 @@ describe('mpirun', function()
                      ('%.0f bytes of %.0f'):format(sent.layers, whole))
     end
   end)
+
+  it('takes memory that falls with the ranks, beside the graph and a batch', function()
+    local many = select(2, shell.demo(8000, 8000))
+    local function beside_graph(n)
+      local plan = json.decode(shell.prints(('memory lightgcn --json --bits 32 --ranks %d ' ..
+        '--data %s --data-set task=ranking --set batch_size=64'):format(n, many)))
+      return plan.memory.peak - plan.memory.graph
+    end
+    local fetched = 4 * 64 * 4 * 4096 -- rows of users and of items that an evaluation has whole
+    local alone = beside_graph(1)
+    for _, n in ipairs{2, 4} do
+      local share = beside_graph(n)
+      assert.is_true(share <= alone / n + fetched,
+                     ('%d ranks: %.0f of %.0f'):format(n, share, alone))
+    end
+  end)
 end)
