@@ -145,7 +145,8 @@ int tkg_interrupted(int clear); /* the signal's number, or 0; clears the flag if
 /* ---- tensors: values with memory of their own ---- */
 
 /* Creates a tensor of zeros: dtype 0 is f32 and 1 is i32, rank 0..4, kind as in tkg_memory_kind. At
- * most 2^48 elements. */
+ * most 2^48 elements. A large table of the parameters' kind is divided among ranks at once
+ * (tkg_tensor_divide). */
 int tkg_tensor_create(tkg_engine *engine, int dtype, int rank, const int64_t *shape, int kind,
                       tkg_tensor **out);
 tkg_tensor *tkg_tensor_retain(tkg_tensor *tensor);

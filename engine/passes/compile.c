@@ -58,7 +58,8 @@ static int add_forward(tkg_program *p, const tkg_tape *tape, const tkg_request *
   p->outputs = calloc((size_t)request->n + 1, sizeof *p->outputs);
   int status = tkg_tape_create(tape->engine, &p->tape);
   p->divided = calloc((size_t)request->n + 1, sizeof *p->divided);
-  if (!marks || !map || !p->outputs || !p->divided) status = tkg__fail(TKG_E_MEMORY, "plan: no memory");
+  if (!marks || !map || !p->outputs || !p->divided)
+    status = tkg__fail(TKG_E_MEMORY, "plan: no memory");
   if (!status) {
     tkg__reach(tape, &request->loss, 1, gradients, marks);
     tkg__reach(tape, request->outputs, request->n, gradients, marks);

@@ -223,6 +223,23 @@ describe('mpirun', function()
     end
   end)
 
+  it('is planned for on paper, of a set of which only the sizes are known', function()
+    local nodes = 2 ^ 20
+    local plan = json.decode(shell.prints(('memory lightgcn --json --bits 32 --ranks 8 ' ..
+      '--sizes users=%d --sizes items=%d --sizes interactions=2e6'):format(nodes / 2, nodes / 2)))
+    assert.equal(nodes * 64 * 4 / 8, plan.memory.parameter)
+    assert.equal(2 * plan.memory.parameter, plan.memory.optimizer)
+    -- of an edge its tail, its weight, and its place in the other direction; of a node two offsets
+    local graph = plan.memory.graph
+    assert.is_true(graph > 2 * 2e6 * 8 and graph < 2 * 2e6 * 16 + nodes * 12)
+    for arguments, expected in pairs{
+      ['--sizes users=1'] = 'items=N is missing', ['--sizes nodes=1'] = 'nodes is not one of users',
+      ['--sizes users=many'] = "users: 'many' is not a number",
+      ['--sizes users=1 --data ' .. data] = 'goes without %-%-data'} do
+      shell.refuses('memory lightgcn ' .. arguments, 2, expected)
+    end
+  end)
+
   it('takes memory that falls with the ranks, beside the graph and a batch', function()
     local many = select(2, shell.demo(8000, 8000))
     local function beside_graph(n)
