@@ -300,12 +300,12 @@ int tkg_step_plan(tkg_step *step, tkg_tape *tape, int loss, tkg_optimizer *optim
                   const int32_t *nodes, int n);
 /* Returns a figure of the largest plan, in bytes: reference_bytes stored_bytes exact_bytes
  * arena_bytes kept_exact kept_quantized gradient transient moved_bytes (that its ops read and
- * write, a sum over a graph reading a row per edge) exchanged_bytes (that this rank sends to others,
- * the sum of exchanged_layers: values by columns and rows, and their gradients, exchanged_again:
- * such values that backward exchanges anew, exchanged_rows: rows of a batch, exchanged_sums: parts
- * of sums over rows); or counts: nodes, values (saved ones).
- * Over all plans: plans (compiled), replayed (runs that were queued as a whole), reference_peak
- * (tkg_reference_peak of this step). -1: no such figure. */
+ * write, a sum over a graph reading a row per edge) exchanged_bytes (that this rank sends to
+ * others, the sum of exchanged_layers: values by columns and rows, and their gradients,
+ * exchanged_again: such values that backward exchanges anew, exchanged_rows: rows of a batch,
+ * exchanged_sums: parts of sums over rows); or counts: nodes, values (saved ones). Over all plans:
+ * plans (compiled), replayed (runs that were queued as a whole), reference_peak (tkg_reference_peak
+ * of this step). -1: no such figure. */
 double tkg_step_figure(const tkg_step *step, const char *name);
 /* Returns the bytes that an op-by-op FP32 program with these n steps would hold at its fullest, as
  * planned so far: parameters, optimizer state, graphs and the largest step. -1: no memory. */

@@ -13,8 +13,8 @@ void tkg__fill_uniform(float *out, int64_t n, float lo, float hi, uint64_t seed,
                        uint32_t stream, int64_t first);
 
 /* Fills out[i] with normal numbers of that mean and standard deviation (Box and Muller 1958), at
- * most 6.7 deviations from the mean; `first` as above. The same bits on one machine always; the last bit depends on
- * its libm. */
+ * most 6.7 deviations from the mean; `first` as above. The same bits on one machine always; the
+ * last bit depends on its libm. */
 void tkg__fill_normal(float *out, int64_t n, float mean, float sd, uint64_t seed, uint32_t step,
                       uint32_t stream, int64_t first);
 

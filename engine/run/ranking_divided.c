@@ -106,6 +106,7 @@ static void join(const fetched *f, const char *blocks, int64_t n, int64_t own, c
 static int fetch_users(const fetched *f, const tkg_tensor *t, char *to) {
   const int64_t own = own_bytes(f, t), n = f->r->n;
   const char *from = t->data;
+  if (!to || !f->packed) return no_memory();
   if (!t->divided) {
     for (int64_t i = 0; i < n; i++) memcpy(to + i * own, from + f->r->rows[i] * own, (size_t)own);
     return TKG_OK;
