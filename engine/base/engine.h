@@ -32,6 +32,7 @@ struct tkg_engine {
   int cores;    /* threads by default: those of the machine, shared by its ranks */
   int tiles;    /* at a time, at most; 0: one for each thread */
   bool tf32;    /* matrix products may use it, on devices that have it */
+  bool fast;    /* and ops the way that takes the least time */
   bool replays; /* tkg_engine_set_replay */
   int64_t live[TKG_KIND_COUNT], peak[TKG_KIND_COUNT], peak_total;
   int rank, ranks;         /* this process's number, and of how many that train together; 0 of 1 */
