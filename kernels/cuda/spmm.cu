@@ -40,17 +40,6 @@ static struct {
   char text[MOST_SHAPES * LINE];
 } chosen;
 
-static bool same(const shape &a, const shape &b) {
-  return a.n == b.n && a.m == b.m && a.e == b.e && a.d == b.d;
-}
-
-/* The way of a shape, or -1. */
-static int find_way(const shape &s) {
-  for (int k = 0; k < chosen.count; k++)
-    if (same(chosen.of[k], s)) return chosen.way[k];
-  return -1;
-}
-
 /* Of more shapes than there is room for, the others are summed by our own kernel. */
 static int keep_way(const shape &s, int way) {
   if (chosen.count == MOST_SHAPES) return OWN;
@@ -85,7 +74,7 @@ static int read_way(const char *line) {
   int64_t again;
   char name[64];
   if (sscanf(line, SHAPE_SCAN, &s.n, &s.d, &s.m, &again, &s.e, name) != 6 || again != s.d)
-    return tkg__fail(TKG_E_ARGUMENT, "ways: '%.80s' is none", line);
+    return tkg__fail(TKG_E_ARGUMENT, "ways: '%.*s' is none", (int)strcspn(line, "\n"), line);
   for (int way = 0; way < WAYS; way++)
     if (strcmp(name, way_names[way]) == 0) {
       keep_way(s, way);
@@ -107,6 +96,10 @@ int tkg__spmm_set_ways(const char *text) {
 }
 
 #ifdef __CUDACC__
+
+static bool same(const shape &a, const shape &b) {
+  return a.n == b.n && a.m == b.m && a.e == b.e && a.d == b.d;
+}
 
 /* ---- the library ---- */
 
@@ -332,6 +325,13 @@ static int choose(const tkg_call *c, const operands &o, own_sum own, cudaStream_
   if (end) cudaEventDestroy(end);
   if (!status) *way = keep_way(o.s, *way);
   return status;
+}
+
+/* The way of a shape, or -1. */
+static int find_way(const shape &s) {
+  for (int k = 0; k < chosen.count; k++)
+    if (same(chosen.of[k], s)) return chosen.way[k];
+  return -1;
 }
 
 static operands operands_of(const tkg_call *c) {

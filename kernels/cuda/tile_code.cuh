@@ -377,12 +377,14 @@ template <> struct tile_code<TKG_OP_LOG_SOFTMAX_GRAD> : tile_softmax<log_softmax
  * one of these, whose code asks. */
 enum { WAY_FLOATS_BY_FOUR = 16, WAY_FLOATS, WAY_CODES_BY_FOUR, WAY_CODES };
 
-/* The same terms, of which it is known when it is compiled what they have. */
-template <int HAS, class T, class X>
-static __host__ __device__ __forceinline__ const terms<T, X, HAS> &
-terms_with(const terms<T, X> &p) {
-  static_assert(sizeof(terms<T, X, HAS>) == sizeof p, "they differ in code alone");
-  return reinterpret_cast<const terms<T, X, HAS> &>(p);
+typedef terms<float4, plain_rows<float4>> plain_terms;
+
+/* Terms that were put there as those of HAS: their layout is the same. */
+template <int HAS>
+static __device__ __forceinline__ const terms<float4, plain_rows<float4>, HAS> &
+terms_with(const plain_terms &p) {
+  static_assert(sizeof(terms<float4, plain_rows<float4>, HAS>) == sizeof p, "one layout");
+  return reinterpret_cast<const terms<float4, plain_rows<float4>, HAS> &>(p);
 }
 
 struct tile_aggregate : tile_plain {
@@ -390,52 +392,53 @@ struct tile_aggregate : tile_plain {
     return tkg__coded_bytes(in, 1) + 4 * (n->i[2] / RUN) * tkg__cols(n);
   }
 
-  template <class T, class X>
-  static void fill_terms(terms<T, X> *to, const tkg_call *c, X x, const operands &w) {
+  /* Makes the terms, and queues the sums of runs. */
+  template <class T, class X, int HAS>
+  static void fill_terms(terms<T, X, HAS> *to, const tkg_call *c, X x, const operands &w,
+                         cudaStream_t stream) {
     const tkg_graph g = tkg__graph_of(tkg_in<int32_t>(c, 0), c->node->i);
     const tkg_error_slot bad_entry =
         w.row_of >= 0 ? tkg__error_slot_ids(c, tkg__rows(c->in[1])) : tkg_error_slot{NULL, NULL};
-    *to = terms_of<T>(c, x, w, g, bad_entry);
+    *to = terms_of<T, X, HAS>(c, x, w, g, bad_entry);
     to->parts = reinterpret_cast<T *>(static_cast<char *>(c->scratch) + tkg__coded_bytes(c->in, 1));
+    tkg_launch(sum_runs_kernel<terms<T, X, HAS>>, tkg_tile(g.e / RUN, to->cols), stream, *to);
   }
-  /* Queues the sums of runs. */
-  template <class P> static void launch_runs(const P &p, cudaStream_t stream) {
-    tkg_launch(sum_runs_kernel<P>, tkg_tile(p.g.e / RUN, p.cols), stream, p);
+  template <int HAS>
+  static void fill_plain(tile_op *o, const tkg_call *c, const operands &w, cudaStream_t stream) {
+    terms<float4, plain_rows<float4>, HAS> p;
+    fill_terms(&p, c, {tkg_in<float4>(c, 1), (int)tkg__cols(c->node) / 4}, w, stream);
+    memcpy(&o->x.plain_by_four, &p, sizeof p);
   }
-  static void launch_plain(const tile_op &o, cudaStream_t stream) {
-#define X(has)                                                                                     \
-  case has:                                                                                        \
-    return launch_runs(terms_with<has>(o.x.plain_by_four), stream);
-    switch (o.way) { TERMS(X, 0) }
-#undef X
+  static int way_of(const tkg_call *c, const operands &w) {
+    const bool four = terms_by_four(c, w);
+    if (c->in[1]->dtype == TKG_CODES) return four ? WAY_CODES_BY_FOUR : WAY_CODES;
+    if (!four) return WAY_FLOATS;
+    if (c->in[1]->dtype != TKG_F32 || w.row_of >= 0) return WAY_FLOATS_BY_FOUR;
+    return terms_in(c, w, tkg__graph_of(tkg_in<int32_t>(c, 0), c->node->i));
   }
   static int fill(tile_op *o, const tkg_tile_call *t, cudaStream_t stream) {
     const tkg_call *c = &t->call;
     const operands w = operands_of(c->node->op);
-    const bool four = terms_by_four(c, w);
     const tkg_coded_rows codes = tkg__coded_rows(c, 1, c->scratch, stream);
-    if (c->in[1]->dtype == TKG_CODES) {
-      o->way = four ? WAY_CODES_BY_FOUR : WAY_CODES;
-      if (four) {
-        fill_terms(&o->x.codes_by_four, c, coded_rows<float4>{codes}, w);
-        launch_runs(o->x.codes_by_four, stream);
-      } else {
-        fill_terms(&o->x.codes_by_one, c, coded_rows<float>{codes}, w);
-        launch_runs(o->x.codes_by_one, stream);
-      }
-    } else if (four && c->in[1]->dtype == TKG_F32 && w.row_of < 0) {
-      const plain_rows<float4> rows = {tkg_in<float4>(c, 1), (int)tkg__cols(c->node) / 4};
-      fill_terms(&o->x.plain_by_four, c, rows, w);
-      o->way = terms_in(c, w, o->x.plain_by_four.g);
-      launch_plain(*o, stream);
-    } else if (four) {
-      o->way = WAY_FLOATS_BY_FOUR;
-      fill_terms(&o->x.floats_by_four, c, tkg_float_rows<float4>(c, 1), w);
-      launch_runs(o->x.floats_by_four, stream);
-    } else {
-      o->way = WAY_FLOATS;
-      fill_terms(&o->x.floats, c, tkg_float_rows<float>(c, 1), w);
-      launch_runs(o->x.floats, stream);
+    o->way = way_of(c, w);
+    switch (o->way) {
+#define X(has)                                                                                     \
+  case has:                                                                                        \
+    fill_plain<has>(o, c, w, stream);                                                              \
+    break;
+      TERMS(X, 0)
+#undef X
+    case WAY_FLOATS_BY_FOUR:
+      fill_terms(&o->x.floats_by_four, c, tkg_float_rows<float4>(c, 1), w, stream);
+      break;
+    case WAY_FLOATS:
+      fill_terms(&o->x.floats, c, tkg_float_rows<float>(c, 1), w, stream);
+      break;
+    case WAY_CODES_BY_FOUR:
+      fill_terms(&o->x.codes_by_four, c, coded_rows<float4>{codes}, w, stream);
+      break;
+    default:
+      fill_terms(&o->x.codes_by_one, c, coded_rows<float>{codes}, w, stream);
     }
     return TKG_OK;
   }

@@ -17,7 +17,6 @@ local log, folder = os.tmpname(), os.tmpname()
 -- How far losses may be apart. Signs of gradients near 0 that Adam's first steps follow (KTUP, by
 -- l1) hang on last bits.
 local MOST, MOST_OF = 1e-4, {ktup = 5e-3}
-local MOST_COSINE = 1e-5
 
 ffi.cdef 'int setenv(const char *name, const char *value, int overwrite);'
 ffi.C.setenv('TKG_CHECK_LOG', log, 1)
@@ -34,46 +33,9 @@ local function captured()
   return counts
 end
 
--- ---- graphs of nearest rows (MCCLK): which of two is nearer hangs on last bits ----
-
-local real_nearest = tk.graph.nearest
-local made = {} -- the CPU's graphs in their order: n, k, tails, similarities
-
-local function on_cpu(x, k, o)
-  local g, similarities = real_nearest(x, k, o)
-  made[#made + 1] = {n = g.nodes, k = k, tails = g:tails():totable(),
-                     similarities = similarities:totable()}
-  return g, similarities
-end
-
---- A graph with the CPU's edges and similarities, once the device's own similarities, those of a
---- row in order, agree.
-local function on_device(x, k, o)
-  local want = table.remove(made, 1)
-  local own, similarities = real_nearest(x, k, o)
-  local got = similarities:totable()
-  for first = 1, KERNELS_RUN and #got or 0, k do
-    local a, b = {unpack(got, first, first + k - 1)}, {}
-    for j = 1, k do b[j] = want.similarities[first + j - 1] end
-    table.sort(a)
-    table.sort(b)
-    for j = 1, k do
-      if math.abs(a[j] - b[j]) > MOST_COSINE then
-        error(('nearest: similarity %g, not %g'):format(a[j], b[j]))
-      end
-    end
-  end
-  own:free()
-  similarities:free()
-  local heads = {}
-  for e = 1, want.n * k do heads[e] = math.floor((e - 1) / k) end
-  return tk.graph{head = heads, tail = want.tails, nodes = want.n}, tk.tensor(want.similarities)
-end
-
 --- Losses of each phase's first steps, and what a step of it launches.
 local function losses(path, device, bits)
   tk.device(device)
-  tk.graph.nearest = device == 'cpu' and on_cpu or on_device
   local data = tk.data.load(folder, {seed = 0})
   local trainer, all = step_timer.trainer(path, small_options(path), data, bits), {}
   for _, phase in ipairs(trainer.phases) do

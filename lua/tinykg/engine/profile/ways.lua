@@ -20,7 +20,7 @@ end
 --- them. Errors: an unknown way. ---@param list table<string, string>
 function ways.set(list)
   local lines = {}
-  for shape, way in pairs(list) do lines[#lines + 1] = shape .. ': ' .. way .. '\n' end
+  for shape, way in pairs(list) do lines[#lines + 1] = ('%s: %s\n'):format(shape, way) end
   runtime.check(C.tkg_engine_set_ways(runtime.engine, table.concat(lines)))
 end
 
