@@ -347,8 +347,8 @@ static operands operands_of(const tkg_call *c) {
 }
 
 static bool suits(const tkg_call *c, const operands &o) {
-  return c->in[1]->dtype == TKG_F32 && o.s.n > 0 && o.s.m > 0 && o.s.e > 0 && o.s.d > 0 &&
-         tkg_vec4_aligned(o.x, 0) && tkg_vec4_aligned(o.out, 0);
+  return c->in[1]->dtype == TKG_F32 && o.s.n == o.g.n && o.s.m == o.g.m && o.s.n > 0 && o.s.m > 0 &&
+         o.s.e > 0 && o.s.d > 0 && tkg_vec4_aligned(o.x, 0) && tkg_vec4_aligned(o.out, 0);
 }
 
 static bool captures(cudaStream_t stream) {
