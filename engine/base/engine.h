@@ -47,6 +47,11 @@ struct tkg_engine {
   int64_t real_bytes, real_kinds[TKG_KIND_COUNT];
 };
 
+/* Whether a library may compute the node: it runs by itself then. */
+static inline bool tkg__for_library(const tkg_engine *engine, const tkg_node *n) {
+  return n->op == TKG_OP_AGGREGATE && engine->fast && engine->backend->ways;
+}
+
 /* Adds a reference, which tkg_engine_release drops, for an object of the engine. */
 tkg_engine *tkg__engine_retain(tkg_engine *engine);
 

@@ -331,7 +331,8 @@ static bool runs_op(const tkg_node *n, const tkg_node *const *in) {
     X(NORMALIZE)
     X(NORMALIZE_GRAD)
     X(ENCODE)
-    X(DECODE) X(SIGN_MASK)
+    X(DECODE)
+    X(SIGN_MASK)
 #undef X
         return true;
   }
