@@ -76,10 +76,10 @@ describe('mpirun', function()
 
   local LONG = ' --set batch_size=64 --set patience=0 --set eval_every=1 --bits 2'
 
-  local function long_run(name)
+  local function long_run(name, launcher)
     local out = dir .. '/' .. name
     return out, mpi.tinykg(3, 'run recipes/kgcn.lua --data ' .. data .. LONG ..
-                              ' --set epochs=400 --checkpoint 0 --out ' .. out)
+                              ' --set epochs=400 --checkpoint 0 --out ' .. out, launcher)
   end
 
   for _, whom in ipairs{'0', '2'} do
@@ -98,6 +98,25 @@ describe('mpirun', function()
       assert.equal(at + 1, #runs.log(out))
     end)
   end
+
+  it('of MPICH ends all ranks soon too, stops on Ctrl-C, and leads to the same bits', function()
+    local mpich = mpi.launchers.MPICH
+    if not mpich then return pending 'no MPICH' end
+    local out, command = long_run('mpich-killed', mpich)
+    local code, text = struck('KILL', '2', command, out)
+    assert.is_true(code ~= 0)
+    assert.is_nil(text:find 'still there', text)
+    assert.is_true(tonumber(text:match 'seconds: (%d+)') <= MOST_SECONDS, text)
+    out, command = long_run('mpich-stopped', mpich)
+    code, text = struck('INT', 'launcher', command, out)
+    assert.is_true(code ~= 0)
+    assert.is_nil(text:find 'still there', text)
+    local epochs = (' --quiet --set epochs=%d --out '):format(#runs.log(out) + 2)
+    shell.gives(0, mpi.tinykg(2, 'run --resume' .. epochs .. out, mpich))
+    shell.gives(0, './tinykg run recipes/kgcn.lua --data ' .. data .. LONG .. epochs .. dir ..
+      '/mpich-not-stopped')
+    runs.same(dir .. '/mpich-not-stopped', out, false)
+  end)
 
   it('stops all ranks at the same step on Ctrl-C, and saves it', function()
     if not mpi.first then return pending(mpi.MISSING) end
