@@ -46,6 +46,10 @@ struct tkg_engine {
   int64_t real_bytes, real_kinds[TKG_KIND_COUNT];
 };
 
+/* Creates an engine; of devices without a number it takes that of the place of this process among
+ * those of the machine. A status. */
+int tkg__engine_create(const char *device, int place, tkg_engine **out);
+
 /* Adds a reference, which tkg_engine_release drops, for an object of the engine. */
 tkg_engine *tkg__engine_retain(tkg_engine *engine);
 

@@ -37,8 +37,12 @@ static int32_t *place(const spread *s, int v, int placement) {
   return &s->at[(size_t)placement * (size_t)s->old->n + (size_t)v];
 }
 
+/* A value that is small on the device, of which small groups add up in an order of their own, is
+ * small as a whole as well as in parts. */
 static bool divides_rows(const spread *s, const tkg_node *n) {
-  return s->old->engine->backend->deals_rows && tkg__divides_rows(n, s->size);
+  const tkg_backend *backend = s->old->engine->backend;
+  return backend->deals_rows && tkg__divides_rows(n, s->size) &&
+         tkg__first_row(n->shape[0], 1, s->size) * tkg__cols(n) > backend->tiles->small;
 }
 
 /* ---- how an op can run ---- */
@@ -417,6 +421,6 @@ void tkg__take_own_rows(tkg_program *p) {
     group->first_row = tkg__first_row(group->whole_rows, rank, size);
     group->rows = tkg__first_row(group->whole_rows, rank + 1, size) - group->first_row;
     const tkg_row_range rows = {group->first_row, group->rows, group->whole_rows};
-    group->chunks = tkg__parts_in(&rows);
+    group->chunks = tkg__parts_in(&rows) * group->finer;
   }
 }

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "exchange.h"
+#include "passes/chunks.h"
 #include "passes/plan_traffic.h"
 #include "passes/traffic.h"
 #include "step.h"
@@ -54,7 +55,7 @@ static int64_t exchanged_bytes(const tkg_program *p) {
     tkg__inputs_of(p->tape, n, in);
     const bool parts = n->inputs > 0 && in[0]->whole_rows > 0 && tkg__row_parts(n, in) > 0;
     if (n->op == TKG_OP_EXCHANGE || parts)
-      sum += tkg__sent_bytes(n, in[0], engine->rank, engine->ranks);
+      sum += tkg__sent_bytes(engine, n, in, tkg__finer_parts(p, p->order[o]));
   }
   return sum;
 }

@@ -39,7 +39,7 @@ static __global__ void __launch_bounds__(TKG_THREADS) gemm_kernel(tkg_gemm g) {
   TKG_SHARED(float, left, [DEPTH][PITCH]);
   TKG_SHARED(float, right, [DEPTH][PITCH]);
   const int64_t size = g.m * g.n, k = g.cuts[g.parts];
-  if (g.parts > 1) {
+  if (g.parts > 1 || g.parts_alone) {
     multiply<TA, TB>(g, (int)blockIdx.z, g.a, g.b, g.partial + blockIdx.z * size, left, right);
     return;
   }
@@ -78,5 +78,6 @@ void tkg__gemm(const tkg_gemm *g, cudaStream_t stream) {
     launch<true>(g, shape, stream);
   else
     launch<false>(g, shape, stream);
-  if (g->parts > 1) tkg__add_parts(g->m * g->n, g->parts, g->partial, g->out, stream);
+  if (g->parts > 1 && !g->parts_alone)
+    tkg__add_parts(g->m * g->n, g->parts, g->partial, g->out, stream);
 }

@@ -116,6 +116,11 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *out, int) {
   return cudaMemGetInfo(&out->totalGlobalMem, &out->totalGlobalMem);
 }
 
+cudaError_t cudaDeviceGetPCIBusId(char *out, int size, int) {
+  snprintf(out, (size_t)size, "emu:%d", (int)getpid());
+  return cudaSuccess;
+}
+
 cudaError_t cudaMemGetInfo(size_t *left, size_t *total) {
   *total = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
   *left = (size_t)sysconf(_SC_AVPHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);

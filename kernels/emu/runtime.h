@@ -33,6 +33,7 @@ enum cudaError_t {
   cudaSuccess = 0,
   cudaErrorInvalidValue = 1,
   cudaErrorMemoryAllocation = 2,
+  cudaErrorNotReady = 600,
   cudaErrorIllegalAddress = 700,
   cudaErrorStreamCaptureUnsupported = 900,
   cudaErrorStreamCaptureInvalidated = 901
@@ -71,6 +72,12 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream);
 static inline cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned) {
   return *event = NULL, cudaSuccess;
 }
+static inline cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned) {
+  return cudaSuccess;
+}
+static inline cudaError_t cudaStreamQuery(cudaStream_t) { return cudaSuccess; }
+/* Each process's device is one of its own. */
+cudaError_t cudaDeviceGetPCIBusId(char *out, int size, int device);
 static inline cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t) { return cudaSuccess; }
 cudaError_t cudaEventSynchronize(cudaEvent_t event);
 template <class F> static cudaError_t cudaFuncSetAttribute(F *, cudaFuncAttribute, int) {
