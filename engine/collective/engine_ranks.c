@@ -45,10 +45,23 @@ const char *tkg_engine_rank_devices(const tkg_engine *engine) {
   return tkg__collective_device_list(engine->collective);
 }
 
-double tkg_engine_link_bytes(const tkg_engine *engine, int ranks) {
+double tkg_engine_link_bytes(const tkg_engine *engine) {
   TKG__NEEDS(engine, 0);
   const tkg_link *link = engine->backend->link;
-  return link && ranks > 1 ? (double)link->bytes(ranks) : 0;
+  const bool by_host = engine->collective && !tkg__collective_link(engine->collective, engine->backend);
+  return link && engine->ranks > 1 && !by_host ? (double)link->bytes(engine->ranks) : 0;
+}
+
+const char *tkg_engine_link_library(const tkg_engine *engine) {
+  TKG__NEEDS(engine, "");
+  static char library[TKG_LINK_NAME];
+  const tkg_backend *backend = engine->backend;
+  tkg_link_device device;
+  library[0] = 0;
+  int status = backend->link ? backend->link->describe(library, &device)
+                             : tkg__fail(TKG_E_UNSUPPORTED, "%s has no such", backend->name);
+  if (backend->link) status = tkg__keep_backend_message(backend, status);
+  return status ? "" : library;
 }
 
 int tkg_engine_rank(const tkg_engine *engine) {

@@ -199,7 +199,10 @@ static int emit(spread *s, const tkg_node *node, int like) {
   return tkg__append(s->fresh, node, s->old->side[like].where);
 }
 
-static void divide_columns(const spread *s, tkg_node *n) { n->shape[n->rank - 1] /= s->size; }
+static void divide_columns(const spread *s, tkg_node *n) {
+  n->whole_cols = n->shape[n->rank - 1];
+  n->shape[n->rank - 1] /= s->size;
+}
 
 static void divide_rows(const spread *s, tkg_node *n) {
   n->whole_rows = n->shape[0];

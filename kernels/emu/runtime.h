@@ -63,7 +63,8 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *out, int device);
 cudaError_t cudaMemGetInfo(size_t *left, size_t *total);
 const char *cudaGetErrorString(cudaError_t error);
 
-static inline cudaError_t cudaGetDeviceCount(int *n) { return *n = 1, cudaSuccess; }
+/* EMU_DEVICES in the environment, else one. */
+cudaError_t cudaGetDeviceCount(int *n);
 static inline cudaError_t cudaSetDevice(int) { return cudaSuccess; }
 static inline cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned) {
   return *stream = NULL, cudaSuccess;
@@ -76,7 +77,7 @@ static inline cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigne
   return cudaSuccess;
 }
 static inline cudaError_t cudaStreamQuery(cudaStream_t) { return cudaSuccess; }
-/* Each process's device is one of its own. */
+/* Each process has devices of its own, unless EMU_BUS in the environment names one for all. */
 cudaError_t cudaDeviceGetPCIBusId(char *out, int size, int device);
 static inline cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t) { return cudaSuccess; }
 cudaError_t cudaEventSynchronize(cudaEvent_t event);
