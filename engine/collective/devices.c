@@ -122,7 +122,7 @@ const char *tkg__collective_device_list(const tkg_collective *c) {
 
 /* ---- using them ---- */
 
-enum { NEWS_MS = 2000 }; /* what another rank says of its end comes a moment after NCCL's error */
+enum { NEWS_MS = 2000 }; /* what the rank that is the cause says comes a moment after NCCL's error */
 
 const tkg_link *tkg__collective_link(const tkg_collective *c, const tkg_backend *backend) {
   return c && c->link && c->link == backend->link ? c->link : NULL;
@@ -130,9 +130,6 @@ const tkg_link *tkg__collective_link(const tkg_collective *c, const tkg_backend 
 
 int tkg__link_status(tkg_collective *c, const tkg_backend *backend, int status) {
   if (!status) return TKG_OK;
-  const int other = tkg__hear(c, NEWS_MS);
-  if (other) return other;
-  tkg__keep_backend_message(backend, status);
-  if (status == TKG_E_RANKS) return tkg__fail(status, "another rank has left");
-  return status;
+  const int other = tkg__hear(c, status == TKG_E_RANKS ? NEWS_MS : 0);
+  return other ? other : tkg__keep_backend_message(backend, status);
 }

@@ -16,6 +16,8 @@
 
 #include "exchange.h"
 
+enum { NCCL_REMOTE = 6 }; /* ncclRemoteError: another rank, which knows better, is the cause */
+
 /* Blocks of threads, and so channels and their buffers, that NCCL may use for one peer. */
 enum { MOST_BLOCKS = 8 };
 /* Bytes of a channel's buffers for what comes from a peer, of the three protocols (DEFAULT_BUFFSIZE
@@ -49,10 +51,9 @@ static int failed(const char *what, int code) {
   const int other = nccl.check ? nccl.check(nccl.of) : TKG_OK;
   if (other) return abandon(other);
   const char *more = nccl.comm ? nccl.call.last_error(nccl.comm) : NULL;
-  const int status = tkg__fail(TKG_E_DEVICE, "NCCL: %s: %s%s%.200s", what,
-                               nccl.call.error_text(code), more && *more ? ": " : "",
-                               more ? more : "");
-  return abandon(status);
+  const int kind = code == NCCL_REMOTE ? TKG_E_RANKS : TKG_E_DEVICE;
+  return abandon(tkg__fail(kind, "NCCL: %s: %s%s%.200s", what, nccl.call.error_text(code),
+                           more && *more ? ": " : "", more ? more : ""));
 }
 
 static void rest(int looks) {

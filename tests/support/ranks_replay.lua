@@ -26,7 +26,7 @@ local one, other = tk.ids(draws(BATCH, ROWS)), tk.ids(draws(BATCH, ROWS))
 local step = tk.step(function()
   local y = (g:aggregate(x):matmul(square) + bias):leaky_relu():dropout(.1):normalize()
   return (y:gather(one) * y:gather(other)):sum(2):softplus():mean()
-end, {optimizer = tk.adam{lr = .01}, bits = 2})
+end, {optimizer = tk.optim.adam{lr = .01}, bits = 2})
 
 local fails = tonumber(arg and arg[1])
 for k = 1, STEPS do
