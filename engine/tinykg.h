@@ -89,8 +89,8 @@ int tkg_engine_join(tkg_engine *engine, const char *how);
 int tkg_engine_create_rank(const char *device, const char *how, tkg_engine **out);
 /* A line per rank: machine and device; "" alone. */
 const char *tkg_engine_rank_devices(const tkg_engine *engine);
-/* What NCCL takes of the GPU with the engine's ranks, planned or there, at most, in bytes; 0 on other
- * devices, or alone. */
+/* What NCCL takes of the GPU with the engine's ranks, planned or there, at most, in bytes; 0 on
+ * other devices, or alone. */
 double tkg_engine_link_bytes(const tkg_engine *engine);
 /* What would join the devices of ranks, "NCCL 2.28.9"; "": nothing, tkg_error() says why. */
 const char *tkg_engine_link_library(const tkg_engine *engine);

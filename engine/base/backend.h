@@ -125,8 +125,8 @@ typedef struct tkg_backend {
   /* Writes the sum of `parts` such, which lie at `all`, to the result. NULL: the engine does, in
    * the host's memory. A status. */
   int (*add_parts)(const tkg_call *call, const void *all, int parts, bool tiled);
-  /* Copies `count` rows between blocks, one per rank, each with `bytes` of a row, and whole rows: to
-   * the rows (joins), or to the blocks. NULL: memory is the host's, whose the engine does. */
+  /* Copies `count` rows between blocks, one per rank, each with `bytes` of a row, and whole rows:
+   * to the rows (joins), or to the blocks. NULL: memory is the host's, whose the engine does. */
   void (*interleave)(void *blocks, void *rows, int64_t count, int64_t bytes, int ranks, bool joins);
   const tkg_link *link; /* among devices of several ranks; NULL: values travel as the host's */
 

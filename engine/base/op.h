@@ -43,7 +43,8 @@ typedef struct tkg_node {
   /* Of a matrix whose rows are dealt to ranks (placement.h): `shape` is of the rows that this rank
    * has, which begin with first_row of whole_rows. 0, 0: it has all of them. */
   int64_t first_row, whole_rows;
-  int64_t whole_cols; /* of a value whose columns are dealt: the last dimension of the whole; else 0 */
+  int64_t
+      whole_cols; /* of a value whose columns are dealt: the last dimension of the whole; else 0 */
 } tkg_node;
 
 /* RANDOM's i0: [0, 1), standard normal, -log(-log(uniform)). */

@@ -40,8 +40,7 @@ static void find_reason(const entry *all, int size, char *why, size_t length) {
     else if (strcmp(all[r].library, all[0].library) != 0)
       snprintf(why, length, "rank 0 has %s and rank %d %s", all[0].library, r, all[r].library);
     for (int q = 0; q < r && !*why; q++)
-      if (same_device(&all[q], &all[r]))
-        snprintf(why, length, "ranks %d and %d share a GPU", q, r);
+      if (same_device(&all[q], &all[r])) snprintf(why, length, "ranks %d and %d share a GPU", q, r);
   }
 }
 
@@ -122,7 +121,9 @@ const char *tkg__collective_device_list(const tkg_collective *c) {
 
 /* ---- using them ---- */
 
-enum { NEWS_MS = 2000 }; /* what the rank that is the cause says comes a moment after NCCL's error */
+enum {
+  NEWS_MS = 2000
+}; /* what the rank that is the cause says comes a moment after NCCL's error */
 
 const tkg_link *tkg__collective_link(const tkg_collective *c, const tkg_backend *backend) {
   return c && c->link && c->link == backend->link ? c->link : NULL;

@@ -48,7 +48,8 @@ const char *tkg_engine_rank_devices(const tkg_engine *engine) {
 double tkg_engine_link_bytes(const tkg_engine *engine) {
   TKG__NEEDS(engine, 0);
   const tkg_link *link = engine->backend->link;
-  const bool by_host = engine->collective && !tkg__collective_link(engine->collective, engine->backend);
+  const bool by_host =
+      engine->collective && !tkg__collective_link(engine->collective, engine->backend);
   return link && engine->ranks > 1 && !by_host ? (double)link->bytes(engine->ranks) : 0;
 }
 

@@ -16,8 +16,8 @@ struct tkg_collective {
   const tkg_backend *backend; /* that of the devices that were looked at last */
   const tkg_link *link;       /* that has joined them; NULL: none */
   char *devices;              /* a line per rank */
-  tkg_line_event failed; /* of the first rank that failed or is gone; kind 0: none */
-  bool left;             /* tkg__collective_leave was called */
+  tkg_line_event failed;      /* of the first rank that failed or is gone; kind 0: none */
+  bool left;                  /* tkg__collective_leave was called */
   int64_t bytes[TKG_COLLECTIVE_KINDS], calls[TKG_COLLECTIVE_KINDS];
   tkg_part *parts; /* of the operation that begins, one per rank */
   int64_t *sizes;  /* one per rank */

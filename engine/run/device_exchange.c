@@ -26,8 +26,7 @@ int tkg__gather_on_device(tkg_engine *engine, void *mine, void *all, const int64
   tkg_part *parts = calloc((size_t)size, sizeof *parts);
   if (!parts) return tkg__fail(TKG_E_MEMORY, "no memory to add up the sums of ranks");
   for (int r = 0; r < size; r++) {
-    parts[(r - rank + size) % size] =
-        (tkg_part){r, mine, bytes[rank], (char *)all + at, bytes[r]};
+    parts[(r - rank + size) % size] = (tkg_part){r, mine, bytes[rank], (char *)all + at, bytes[r]};
     at += bytes[r];
   }
   int status = tkg__begin_on_device(engine, TKG_ALL_GATHER, parts, 0);

@@ -1,5 +1,5 @@
-/* Exchanges in the memory of devices that a link joins (base/link.h). They are queued, as what comes
- * before and after is. Statuses. */
+/* Exchanges in the memory of devices that a link joins (base/link.h). They are queued, as what
+ * comes before and after is. Statuses. */
 #ifndef TKG_DEVICE_EXCHANGE_H
 #define TKG_DEVICE_EXCHANGE_H
 

@@ -127,8 +127,8 @@ static int begin_piece(const exchange *e, int k, tkg_exchange **out) {
 
 static int end_piece(const exchange *e, int k, tkg_exchange *begun) {
   const piece own = piece_of(e, k);
-  int status = e->link ? tkg__end_on_device(e->engine, k % TKG_LINK_SLOTS)
-                       : tkg__exchange_end(begun);
+  int status =
+      e->link ? tkg__end_on_device(e->engine, k % TKG_LINK_SLOTS) : tkg__exchange_end(begun);
   if (!status && (e->n->i[0] == TKG_TO_ROWS || e->n->i[0] == TKG_JOIN_COLUMNS))
     join(e, own.blocks, e->to + bytes_of_rows(e->n, own.first), own.rows, 4 * tkg__cols(e->x));
   return status;
@@ -233,8 +233,7 @@ static int gather_parts(tkg_engine *engine, char *own, const int64_t *bytes) {
   char *memory = malloc((size_t)(bytes[engine->rank] + sum));
   if (!memory) return tkg__fail(TKG_E_MEMORY, "no memory to add up the sums of ranks");
   char *copied = memory + bytes[engine->rank];
-  int status =
-      tkg__keep_backend_message(backend, backend->read(memory, own, bytes[engine->rank]));
+  int status = tkg__keep_backend_message(backend, backend->read(memory, own, bytes[engine->rank]));
   if (!status) status = tkg__all_gather(engine->collective, memory, copied, bytes);
   if (!status) backend->write(all, copied, sum);
   free(memory);
@@ -267,8 +266,7 @@ int64_t tkg__sent_bytes(const tkg_engine *engine, const tkg_node *n, const tkg_n
   const int rank = engine->rank, ranks = engine->ranks;
   const int64_t others = ranks - 1;
   if (n->op != TKG_OP_EXCHANGE)
-    return others * bytes_of_part(engine, n, in, finer) *
-           parts_of_rank(x->whole_rows, rank, ranks);
+    return others * bytes_of_part(engine, n, in, finer) * parts_of_rank(x->whole_rows, rank, ranks);
   switch ((enum tkg_relay)n->i[0]) {
   case TKG_TO_ROWS:
     return bytes_of_rows(x, n->i[1] - (tkg__first_row(n->i[1], rank + 1, ranks) -

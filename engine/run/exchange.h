@@ -15,8 +15,8 @@ int tkg__left_alone(tkg_engine *engine, int status);
 /* Runs an EXCHANGE. A status. */
 int tkg__run_exchange(tkg_engine *engine, const tkg_call *call);
 
-/* Completes a sum over rows, if they are dealt to ranks: `scratch` has this rank's partial sums, and
- * room for those of all ranks behind them. They are added in the order of rows, as by one rank.
+/* Completes a sum over rows, if they are dealt to ranks: `scratch` has this rank's partial sums,
+ * and room for those of all ranks behind them. They are added in the order of rows, as by one rank.
  * `finer`: tkg__finer_parts of the node. */
 int tkg__add_parts(tkg_engine *engine, const tkg_call *call, int finer);
 

@@ -96,7 +96,8 @@ static __device__ __forceinline__ void draw_shared_noise(codes_noise &n, const p
   if (n.rounding != TKG_ROUND_DITHER) return;
   __syncthreads(); /* the former rows may still be read */
   if (thread * 4 < rows)
-    tkg_draw(n.from, tkg__codec_row_block(n.before + first + thread * 4), shared->rows + thread * 4);
+    tkg_draw(n.from, tkg__codec_row_block(n.before + first + thread * 4),
+             shared->rows + thread * 4);
   if (lane >= 0 && !n.shared && lane < l.vec8s)
     tkg_draw(n.from, tkg__codec_col_block(lane * VEC8), shared->columns[lane]);
   n.shared = shared;

@@ -57,7 +57,8 @@ typedef struct tkg_edge_partition {
   int64_t whole_cols;          /* of sums whose columns are dealt to ranks, else 0 */
 } tkg_edge_partition;
 
-/* Host: the most chunks for sums of `cols` columns, those of all ranks, of so many steps, or -1 if they are unknown. */
+/* Host: the most chunks for sums of `cols` columns, those of all ranks, of so many steps, or -1 if
+ * they are unknown. */
 int64_t tkg__edge_partition_chunks(int64_t steps, int64_t cols);
 
 /* Host: bytes of scratch of a partition, without the parts of its sums. */

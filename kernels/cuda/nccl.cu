@@ -1,11 +1,11 @@
-/* The link among devices of ranks, by NCCL. Everything is grouped sends and receives of bytes: chunks
- * of ranks differ in length, and sums are made of parts in a fixed order, not by NCCL.
+/* The link among devices of ranks, by NCCL. Everything is grouped sends and receives of bytes:
+ * chunks of ranks differ in length, and sums are made of parts in a fixed order, not by NCCL.
  *
  * Exchanges run on a stream of their own. An event before lets them wait for what was queued, an
  * event behind lets the other stream wait for them; both belong to a capture as well, so that a
  * captured step has its exchanges within. The communicator does not block: whoever waits here looks
- * for NCCL's errors and, by `check`, for other ranks, and aborts the communicator when there is one,
- * which ends its kernels. */
+ * for NCCL's errors and, by `check`, for other ranks, and aborts the communicator when there is
+ * one, which ends its kernels. */
 #include "nccl.h"
 
 #include <limits.h>

@@ -19,9 +19,9 @@ static void *open_any(void) {
 
 const char *tkg__nccl_open(tkg_nccl *f) {
   static const char *const names[] = {
-      "ncclGetVersion",  "ncclGetUniqueId", "ncclCommInitRankConfig", "ncclCommGetAsyncError",
-      "ncclCommFinalize", "ncclCommDestroy", "ncclCommAbort",         "ncclGetErrorString",
-      "ncclGetLastError", "ncclGroupStart",  "ncclGroupEnd",          "ncclSend",
+      "ncclGetVersion",   "ncclGetUniqueId", "ncclCommInitRankConfig", "ncclCommGetAsyncError",
+      "ncclCommFinalize", "ncclCommDestroy", "ncclCommAbort",          "ncclGetErrorString",
+      "ncclGetLastError", "ncclGroupStart",  "ncclGroupEnd",           "ncclSend",
       "ncclRecv"};
   static char why[200];
   void **to = reinterpret_cast<void **>(f);

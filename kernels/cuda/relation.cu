@@ -175,8 +175,8 @@ static void launch(pairs<T, X> s, const tkg_edge_partition &e, int64_t blocks,
   const int lanes = tkg_power(width, TKG_WARP);
   const size_t shared = (size_t)(p.groups * s.tile * width) * sizeof(T);
   const dim3 grid((unsigned)blocks, (unsigned)(s.tiles * tkg_ceil(s.cols, width)));
-  tkg_launch(relation_kernel<T, X, ROWS>,
-             {grid, dim3((unsigned)lanes, (unsigned)p.groups), shared}, stream, s, e, width);
+  tkg_launch(relation_kernel<T, X, ROWS>, {grid, dim3((unsigned)lanes, (unsigned)p.groups), shared},
+             stream, s, e, width);
 }
 
 /* ---- entries ---- */

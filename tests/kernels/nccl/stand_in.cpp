@@ -65,7 +65,9 @@ static sockaddr_un address_of(const communicator *c, int rank) {
   return a;
 }
 
-static void do_not_block(int socket) { fcntl(socket, F_SETFL, fcntl(socket, F_GETFL) | O_NONBLOCK); }
+static void do_not_block(int socket) {
+  fcntl(socket, F_SETFL, fcntl(socket, F_GETFL) | O_NONBLOCK);
+}
 
 static void call_rank(communicator *c, int rank) {
   const sockaddr_un a = address_of(c, rank);

@@ -94,7 +94,8 @@ local function print_json(recipe, data, s, found, traffic)
   for _, width in pairs(widths) do width.traffic = nil end
   print(json.encode{
     recipe = recipe.name, data = data.name, device = tk.device(), threads = tk.threads(),
-    rounding = s.rounding, ranks = s.ranks, nccl = s.ranks and nccl() or nil, bits = found.bits, memory = found.chosen.memory,
+    rounding = s.rounding, ranks = s.ranks, nccl = s.ranks and nccl() or nil,
+    bits = found.bits, memory = found.chosen.memory,
     kept = found.chosen.kept, step = found.chosen.step, columns = columns, widths = widths,
     limit = found.room and found.room.bytes, fits = json.array(found.fits),
     traffic = traffic and moves,
