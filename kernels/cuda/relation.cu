@@ -163,20 +163,31 @@ static cut cut_of(int64_t cols, int64_t k, int64_t unit_bytes) {
   return p;
 }
 
+static int too_many_relations(int64_t relations, int64_t tiles) {
+  if (tiles <= TKG_MOST_GRID_Y) return TKG_OK;
+  return tkg__fail(TKG_E_UNSUPPORTED,
+                   "a sum by relation: %" PRId64 " relations are %" PRId64
+                   " tiles of shared memory, and a grid has %d",
+                   relations, tiles, (int)TKG_MOST_GRID_Y);
+}
+
 template <class T, class X, bool ROWS>
-static void launch(pairs<T, X> s, const tkg_edge_partition &e, int64_t blocks,
-                   cudaStream_t stream) {
+static int launch(pairs<T, X> s, const tkg_edge_partition &e, int64_t blocks, cudaStream_t stream) {
   const int64_t whole = tkg_whole_units(s.cols, e.whole_cols);
   const bool by_four = e.whole_cols == 0 ? sizeof(T) == sizeof(float4) : e.whole_cols % 4 == 0;
   const cut p = cut_of(whole, s.k, by_four ? sizeof(float4) : sizeof(float));
   const int64_t width = s.cols < p.width ? s.cols : p.width; /* of the columns that are here */
   s.tiles = p.tiles;
   s.tile = p.tile;
+  const int64_t tiles = s.tiles * tkg_ceil(s.cols, width);
+  const int status = too_many_relations(s.k, tiles);
+  if (status) return status;
   const int lanes = tkg_power(width, TKG_WARP);
   const size_t shared = (size_t)(p.groups * s.tile * width) * sizeof(T);
-  const dim3 grid((unsigned)blocks, (unsigned)(s.tiles * tkg_ceil(s.cols, width)));
+  const dim3 grid((unsigned)blocks, (unsigned)tiles);
   tkg_launch(relation_kernel<T, X, ROWS>, {grid, dim3((unsigned)lanes, (unsigned)p.groups), shared},
              stream, s, e, width);
+  return TKG_OK;
 }
 
 /* ---- entries ---- */
@@ -204,8 +215,8 @@ static int64_t relation_scratch(const tkg_node *node, const tkg_node *const *in)
 }
 
 template <class T, class X>
-static void relation_launch(const tkg_call *c, X a, X b, const tkg_graph &g,
-                            const tkg_edge_partition &e, cudaStream_t stream) {
+static int relation_launch(const tkg_call *c, X a, X b, const tkg_graph &g,
+                           const tkg_edge_partition &e, cudaStream_t stream) {
   const int64_t blocks = blocks_of(c->node), count = tkg__count(c->node);
   char *tables =
       static_cast<char *>(c->scratch) + noise_bytes(c->in) + partition_bytes(c->node, c->in);
@@ -217,12 +228,12 @@ static void relation_launch(const tkg_call *c, X a, X b, const tkg_graph &g,
   s.w = tkg_in<float>(c, e.rows ? 4 : 3);
   s.g = g;
   s.tables = reinterpret_cast<T *>(tables);
-  if (e.rows)
-    launch<T, X, true>(s, e, blocks, stream);
-  else
-    launch<T, X, false>(s, e, blocks, stream);
+  const int status =
+      e.rows ? launch<T, X, true>(s, e, blocks, stream) : launch<T, X, false>(s, e, blocks, stream);
+  if (status) return status;
   tkg_launch(tables_kernel, {dim3(tkg_blocks(tkg_ceil(count, COLUMNS))), dim3(COLUMNS, SLICES), 0},
              stream, count, blocks, reinterpret_cast<const float *>(tables), tkg_out<float>(c));
+  return TKG_OK;
 }
 
 static int relation_run(const tkg_call *c, cudaStream_t stream) {
@@ -240,10 +251,12 @@ static int relation_run(const tkg_call *c, cudaStream_t stream) {
       tkg__partition_edges(&g, rows ? tkg_in<int32_t>(c, 3) : NULL, n, whole,
                            static_cast<char *>(c->scratch) + noise_bytes(c->in), bad_row, stream);
   e.whole_cols = c->node->whole_cols;
-  tkg_with_sources(
-      c, tkg_vec4_aligned(c->data[1], d) && tkg_vec4_aligned(c->data[2], d), stream,
-      [=](auto unit, auto a, auto b) { relation_launch<decltype(unit)>(c, a, b, g, e, stream); });
-  return TKG_OK;
+  int status = TKG_OK;
+  tkg_with_sources(c, tkg_vec4_aligned(c->data[1], d) && tkg_vec4_aligned(c->data[2], d), stream,
+                   [=, &status](auto unit, auto a, auto b) {
+                     status = relation_launch<decltype(unit)>(c, a, b, g, e, stream);
+                   });
+  return status;
 }
 
 const tkg_cuda_op tkg__cuda_relation[] = {
