@@ -4,6 +4,7 @@
 local emulation = require 'tests.support.emulation'
 local fixtures = require 'tests.support.fixtures'
 local mpi = require 'tests.support.mpi'
+local runs = require 'tests.support.runs'
 local shell = require 'tests.support.shell'
 
 local MOST_SECONDS = 10 -- in which the death of a rank ends the others
@@ -64,6 +65,23 @@ describe('ranks on GPUs', function()
     assert.equal(losses(alone), losses(through_host))
     assert.equal(losses(alone), losses(two))
     assert.equal(losses(alone), losses(four))
+  end)
+
+  it('train a recipe with the same bits', function()
+    if missing then return pending(missing) end
+    local data = select(2, shell.demo(2100, 2100))
+    local function train(n, bits, command)
+      local out = ('%s/%d-%d'):format(fixtures.dir(), bits, n)
+      shell.gives(0, command(n, ('run recipes/kgat.lua --quiet --data %s %s --set epochs=1 ' ..
+        '--set eval_every=1 --set eval_users=20 --steps 2 --data-set task=ranking --bits %d ' ..
+        '--out %s'):format(data, mpi.small 'kgat', bits, out)))
+      return out
+    end
+    for _, bits in ipairs{32, 2} do
+      local alone = train(1, bits, on)
+      runs.same(alone, train(2, bits, on), false)
+      runs.same(alone, train(4, bits, by_nccl), false)
+    end
   end)
 
   it('take a GPU each, and say how values travel', function()
