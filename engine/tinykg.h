@@ -90,6 +90,17 @@ void tkg_engine_set_plan_only(tkg_engine *engine, int on);
  * ranks. TKG_E_ARGUMENT for another name, TKG_E_UNSUPPORTED if no MPI library fits the launcher
  * (TINYKG_MPI names one), TKG_E_DEVICE. */
 int tkg_engine_join(tkg_engine *engine, const char *how);
+/* Both: joins, then opens a device. Of several ranks on a machine each takes a GPU of its own where
+ * the device has no number ("cuda", "auto"): that of its place among them, modulo the GPUs. All
+ * ranks open devices in the same order. */
+int tkg_engine_create_rank(const char *device, const char *how, tkg_engine **out);
+/* A line per rank: machine and device; "" alone. */
+const char *tkg_engine_rank_devices(const tkg_engine *engine);
+/* What NCCL takes of the GPU with the engine's ranks, planned or there, at most, in bytes; 0 on
+ * other devices, or alone. */
+double tkg_engine_link_bytes(const tkg_engine *engine);
+/* What would join the devices of ranks, "NCCL 2.28.9"; "": nothing, tkg_error() says why. */
+const char *tkg_engine_link_library(const tkg_engine *engine);
 int tkg_engine_rank(const tkg_engine *engine);               /* 0 alone */
 int tkg_engine_ranks(const tkg_engine *engine);              /* how many there are; 1 alone */
 int tkg_engine_local_ranks(const tkg_engine *engine);        /* on this machine */

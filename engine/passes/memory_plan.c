@@ -247,7 +247,7 @@ static int64_t scratch_in_group(const tkg_program *p, const tkg_group *g, int i)
   bool reduces = tkg__makes_parts(p, i);
   int64_t bytes = reduces ? tkg__bytes(n) : 0;
   if (rules->scratch_bytes) bytes = rules->scratch_bytes(n, in);
-  return reduces ? (g->chunks + tkg__parts_of(g->whole_rows)) * bytes : bytes;
+  return reduces ? (g->chunks + tkg__parts_of(g->whole_rows) * g->finer) * bytes : bytes;
 }
 
 int64_t tkg__scratch_bytes(const tkg_program *p, int i) {

@@ -44,6 +44,7 @@ typedef struct tkg_group {
   int64_t rows, tile;            /* rows 0: a small group (small_groups.c) */
   int64_t first_row, whole_rows; /* where rows are dealt to ranks, else 0 (op.h) */
   int chunks;         /* parts of the rows, run in parallel, each with its own partial sums */
+  int finer;          /* of these to a part of tkg__row_parts; 0: the rows are too few for such */
   int memories;       /* number of tiles that have memory at a time */
   int64_t tile_bytes; /* of one */
   int64_t memory;     /* offset of the first in the arena */

@@ -27,7 +27,10 @@ static int emit(tkg_spread *s, const tkg_node *node, int like) {
   return tkg__append(s->fresh, node, s->old->side[like].where);
 }
 
-static void divide_columns(const tkg_spread *s, tkg_node *n) { n->shape[n->rank - 1] /= s->size; }
+static void divide_columns(const tkg_spread *s, tkg_node *n) {
+  n->whole_cols = n->shape[n->rank - 1];
+  n->shape[n->rank - 1] /= s->size;
+}
 
 static void divide_rows(const tkg_spread *s, tkg_node *n) {
   n->whole_rows = n->shape[0];
@@ -82,7 +85,8 @@ enum { FIRST_STREAM = 0x60000000 };
 /* The attribute i3 of an exchange of old value v: gradients of layers may travel in codes. */
 static int64_t coding_of(tkg_spread *s, int v, int relay) {
   const bool moves = relay == TKG_TO_ROWS || relay == TKG_TO_COLUMNS;
-  const bool coded = s->p->rank_bits == 8 && moves && s->gradient[v];
+  const bool host = !s->old->engine->backend->interleave;
+  const bool coded = s->p->rank_bits == 8 && host && moves && s->gradient[v];
   return coded ? 1 + FIRST_STREAM + s->coded++ : 0;
 }
 
@@ -295,6 +299,6 @@ void tkg__take_own_rows(tkg_program *p) {
     group->first_row = tkg__first_row(group->whole_rows, rank, size);
     group->rows = tkg__first_row(group->whole_rows, rank + 1, size) - group->first_row;
     const tkg_row_range rows = {group->first_row, group->rows, group->whole_rows};
-    group->chunks = tkg__parts_in(&rows);
+    group->chunks = tkg__parts_in(&rows) * group->finer;
   }
 }

@@ -4,8 +4,12 @@
 
 static const tkg_node *node_of(const tkg_spread *s, int v) { return &s->old->nodes[v]; }
 
+/* A value that is small on the device, of which small groups add up in an order of their own, is
+ * small as a whole as well as in parts. */
 static bool divides_rows(const tkg_spread *s, const tkg_node *n) {
-  return s->old->engine->backend->deals_rows && tkg__divides_rows(n, s->size);
+  const tkg_backend *backend = s->old->engine->backend;
+  return backend->deals_rows && tkg__divides_rows(n, s->size) &&
+         tkg__first_row(n->shape[0], 1, s->size) * tkg__cols(n) > backend->tiles->small;
 }
 
 /* ---- how an op can run ---- */

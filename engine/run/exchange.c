@@ -7,14 +7,16 @@
 #include "base/error.h"
 #include "base/placement.h"
 #include "collective/collective.h"
+#include "device_exchange.h"
 #include "exchange_codes.h"
 
-/* An exchange under way. Memory is the host's: that of the value itself on the CPU. */
+/* An exchange under way. Memory is the host's, that of the value itself on the CPU, or the device's
+ * if a link joins those of ranks. */
 typedef struct exchange {
   tkg_engine *engine;
+  const tkg_link *link; /* NULL: memory is the host's */
   const tkg_node *n, *x;
-  const char *from;
-  char *to, *scratch;
+  char *from, *to, *scratch;
   int64_t scratch_bytes;
   int rank, ranks, pieces;
   tkg_sent_rows codes; /* of an exchange in codes: its noise and columns */
@@ -53,16 +55,24 @@ static piece piece_of(const exchange *e, int k) {
 /* ---- columns side by side ---- */
 
 /* Copies rows from blocks, one per rank, each with its columns, to whole rows, or back. */
-static void join(const char *blocks, char *rows, int64_t count, int64_t bytes, int ranks) {
-  for (int r = 0; r < ranks; r++)
+static void join(const exchange *e, char *blocks, char *rows, int64_t count, int64_t bytes) {
+  if (e->link) {
+    e->engine->backend->interleave(blocks, rows, count, bytes, e->ranks, true);
+    return;
+  }
+  for (int r = 0; r < e->ranks; r++)
     for (int64_t i = 0; i < count; i++)
-      memcpy(rows + (i * ranks + r) * bytes, blocks + (r * count + i) * bytes, (size_t)bytes);
+      memcpy(rows + (i * e->ranks + r) * bytes, blocks + (r * count + i) * bytes, (size_t)bytes);
 }
 
-static void part(const char *rows, char *blocks, int64_t count, int64_t bytes, int ranks) {
-  for (int r = 0; r < ranks; r++)
+static void part(const exchange *e, char *rows, char *blocks, int64_t count, int64_t bytes) {
+  if (e->link) {
+    e->engine->backend->interleave(blocks, rows, count, bytes, e->ranks, false);
+    return;
+  }
+  for (int r = 0; r < e->ranks; r++)
     for (int64_t i = 0; i < count; i++)
-      memcpy(blocks + (r * count + i) * bytes, rows + (i * ranks + r) * bytes, (size_t)bytes);
+      memcpy(blocks + (r * count + i) * bytes, rows + (i * e->ranks + r) * bytes, (size_t)bytes);
 }
 
 /* ---- pieces ---- */
@@ -186,23 +196,23 @@ static int begin_piece(const exchange *e, int k, tkg_exchange **out) {
     return tkg__exchange_begin(e->engine->collective, TKG_ALL_TO_ALL, e->parts + 1, e->ranks - 1,
                                out);
   if (to_columns)
-    part(e->from + bytes_of_rows(e->x, own.first), own.blocks, own.rows, 4 * tkg__cols(e->n),
-         e->ranks);
+    part(e, e->from + bytes_of_rows(e->x, own.first), own.blocks, own.rows, 4 * tkg__cols(e->n));
   for (int i = 0; i < e->ranks; i++) e->parts[i] = part_with(e, &own, k, (e->rank + i) % e->ranks);
   const tkg_part *mine = &e->parts[0];
+  const enum tkg_collective_kind kind = gathers ? TKG_ALL_GATHER : TKG_ALL_TO_ALL;
+  if (e->link) return tkg__begin_on_device(e->engine, kind, e->parts, k % TKG_LINK_SLOTS);
   if (mine->receive_bytes > 0) memcpy(mine->receive, mine->send, (size_t)mine->receive_bytes);
-  return tkg__exchange_begin(e->engine->collective, gathers ? TKG_ALL_GATHER : TKG_ALL_TO_ALL,
-                             e->parts + 1, e->ranks - 1, out);
+  return tkg__exchange_begin(e->engine->collective, kind, e->parts + 1, e->ranks - 1, out);
 }
 
 static int end_piece(const exchange *e, int k, tkg_exchange *begun) {
   const piece own = piece_of(e, k);
-  int status = tkg__exchange_end(begun);
+  int status =
+      e->link ? tkg__end_on_device(e->engine, k % TKG_LINK_SLOTS) : tkg__exchange_end(begun);
   const bool coded = tkg__exchanges_codes(e->n);
   if (!status && coded) place_coded(e, &own, k);
   if (!status && !coded && (e->n->i[0] == TKG_TO_ROWS || e->n->i[0] == TKG_JOIN_COLUMNS))
-    join(own.blocks, e->to + bytes_of_rows(e->n, own.first), own.rows, 4 * tkg__cols(e->x),
-         e->ranks);
+    join(e, own.blocks, e->to + bytes_of_rows(e->n, own.first), own.rows, 4 * tkg__cols(e->x));
   return status;
 }
 
@@ -259,8 +269,19 @@ static int64_t bytes_added_up(int64_t n, int rank, int ranks) {
   return bytes;
 }
 
+bool tkg__exchanges_by_host(const tkg_engine *engine) {
+  return engine->ranks > 1 && !tkg__collective_link(engine->collective, engine->backend);
+}
+
+int tkg__left_alone(tkg_engine *engine, int status) {
+  if (!status || !tkg__collective_link(engine->collective, engine->backend)) return TKG_OK;
+  const int cause = tkg__link_status(engine->collective, engine->backend, status);
+  return cause == TKG_E_RANKS || cause == TKG_E_INTERRUPTED ? cause : TKG_OK;
+}
+
 int tkg__run_exchange(tkg_engine *engine, const tkg_call *call) {
   exchange e = {.engine = engine,
+                .link = tkg__collective_link(engine->collective, engine->backend),
                 .n = call->node,
                 .x = call->in[0],
                 .from = call->data[0],
@@ -280,9 +301,9 @@ int tkg__run_exchange(tkg_engine *engine, const tkg_call *call) {
   e.scratch_bytes = tkg__exchange_scratch(e.n, e.x, e.ranks);
   e.parts = calloc((size_t)e.ranks, sizeof *e.parts);
   if (!e.parts) return tkg__fail(TKG_E_MEMORY, "no memory to exchange values between ranks");
-  int status = e.n->i[0] == TKG_ADD_PARTS ? add_up(&e)
-               : on_host(engine)          ? run(&e)
-                                          : run_on_copies(&e, call);
+  int status = e.n->i[0] == TKG_ADD_PARTS  ? add_up(&e)
+               : on_host(engine) || e.link ? run(&e)
+                                           : run_on_copies(&e, call);
   free(e.parts);
   return status;
 }
@@ -295,28 +316,70 @@ static int parts_of_rank(int64_t rows, int rank, int ranks) {
   return parts * (rank + 1) / ranks - parts * rank / ranks;
 }
 
-int tkg__add_parts(tkg_engine *engine, const tkg_call *call) {
-  const int64_t count = tkg__count(call->node), whole = call->in[0]->whole_rows;
-  const int ranks = engine->ranks, parts = tkg__parts_of(whole);
-  int64_t *bytes = calloc((size_t)ranks, sizeof *bytes);
-  if (!bytes) return tkg__fail(TKG_E_MEMORY, "no memory to add up the sums of ranks");
-  for (int r = 0; r < ranks; r++) bytes[r] = 4 * count * parts_of_rank(whole, r, ranks);
-  const float *own = call->scratch;
-  float *all = (float *)call->scratch + bytes[engine->rank] / 4, *out = call->out;
-  int status = tkg__all_gather(engine->collective, own, all, bytes);
-  free(bytes);
-  for (int64_t j = 0; j < count && !status; j++) {
+/* Bytes of what a device leaves for each of these parts. */
+static int64_t bytes_of_part(const tkg_engine *engine, const tkg_node *n, const tkg_node *const *in,
+                             int finer) {
+  const tkg_backend *backend = engine->backend;
+  const int64_t bytes = backend->part_bytes ? backend->part_bytes(n, in, finer > 0) : tkg__bytes(n);
+  return finer > 0 ? finer * bytes : bytes;
+}
+
+static void add_on_host(const tkg_call *call, const float *all, int parts) {
+  const int64_t count = tkg__count(call->node);
+  float *out = call->out;
+  for (int64_t j = 0; j < count; j++) {
     double sum = 0;
     for (int p = 0; p < parts; p++) sum += (double)all[p * count + j];
     out[j] = (float)sum;
   }
+}
+
+/* Puts the parts of all ranks behind those of this one. */
+static int gather_parts(tkg_engine *engine, char *own, const int64_t *bytes) {
+  const tkg_backend *backend = engine->backend;
+  int64_t sum = 0;
+  char *all = own + bytes[engine->rank];
+  if (on_host(engine)) return tkg__all_gather(engine->collective, own, all, bytes);
+  if (tkg__collective_link(engine->collective, backend))
+    return tkg__gather_on_device(engine, own, all, bytes);
+  for (int r = 0; r < engine->ranks; r++) sum += bytes[r];
+  char *memory = malloc((size_t)(bytes[engine->rank] + sum));
+  if (!memory) return tkg__fail(TKG_E_MEMORY, "no memory to add up the sums of ranks");
+  char *copied = memory + bytes[engine->rank];
+  int status = tkg__keep_backend_message(backend, backend->read(memory, own, bytes[engine->rank]));
+  if (!status) status = tkg__all_gather(engine->collective, memory, copied, bytes);
+  if (!status) backend->write(all, copied, sum);
+  free(memory);
   return status;
 }
 
-int64_t tkg__sent_bytes(const tkg_node *n, const tkg_node *x, int rank, int ranks) {
+int tkg__add_parts(tkg_engine *engine, const tkg_call *call, int finer) {
+  const tkg_backend *backend = engine->backend;
+  const bool dealt = call->node->inputs > 0 && call->in[0]->whole_rows > 0;
+  if (!dealt || tkg__row_parts(call->node, call->in) == 0) return TKG_OK;
+  const int64_t whole = call->in[0]->whole_rows,
+                each = bytes_of_part(engine, call->node, call->in, finer);
+  const int ranks = engine->ranks, parts = tkg__parts_of(whole) * (finer > 0 ? finer : 1);
+  int64_t *bytes = calloc((size_t)ranks, sizeof *bytes);
+  if (!bytes) return tkg__fail(TKG_E_MEMORY, "no memory to add up the sums of ranks");
+  for (int r = 0; r < ranks; r++) bytes[r] = each * parts_of_rank(whole, r, ranks);
+  char *all = (char *)call->scratch + bytes[engine->rank];
+  int status = gather_parts(engine, call->scratch, bytes);
+  free(bytes);
+  if (status) return status;
+  if (backend->add_parts)
+    return tkg__keep_backend_message(backend, backend->add_parts(call, all, parts, finer > 0));
+  add_on_host(call, (const float *)all, parts);
+  return TKG_OK;
+}
+
+int64_t tkg__sent_bytes(const tkg_engine *engine, const tkg_node *n, const tkg_node *const *in,
+                        int finer) {
+  const tkg_node *x = in[0];
+  const int rank = engine->rank, ranks = engine->ranks;
   const int64_t others = ranks - 1;
   if (n->op != TKG_OP_EXCHANGE)
-    return others * 4 * tkg__count(n) * parts_of_rank(x->whole_rows, rank, ranks);
+    return others * bytes_of_part(engine, n, in, finer) * parts_of_rank(x->whole_rows, rank, ranks);
   const bool coded = tkg__exchanges_codes(n);
   switch ((enum tkg_relay)n->i[0]) {
   case TKG_TO_ROWS: {

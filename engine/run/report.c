@@ -8,6 +8,7 @@
 #include "base/placement.h"
 #include "base/text.h"
 #include "exchange.h"
+#include "passes/chunks.h"
 #include "passes/plan_traffic.h"
 #include "passes/traffic.h"
 #include "step.h"
@@ -55,7 +56,7 @@ static void count_sent(const tkg_program *p, int64_t sent[TKG_SENT_KINDS]) {
     const bool parts = n->inputs > 0 && in[0]->whole_rows > 0 && tkg__row_parts(n, in) > 0;
     if (n->op == TKG_OP_EXCHANGE || parts)
       sent[parts ? TKG_SENT_SUMS : n->i[2]] +=
-          tkg__sent_bytes(n, in[0], engine->rank, engine->ranks);
+          tkg__sent_bytes(engine, n, in, tkg__finer_parts(p, p->order[o]));
   }
 }
 

@@ -99,6 +99,9 @@ local function find_on_paper(recipe, o, s)
           chosen = widths[bits]}
 end
 
+--- Bytes of NCCL's buffers.
+local function nccl() return require('tinykg.engine.gpu_memory').nccl() end
+
 --- `memory`, `kept` and `columns` are those of summary.json of such a run; `step` is memory without
 --- evaluations; `widths` has all planned widths, with the kept values of each phase; `chosen` what
 --- was changed to fit a budget; with --ranks, `exchanged` what a rank sends in a step of each
@@ -112,7 +115,8 @@ local function print_json(recipe, data, s, found, traffic)
   for _, width in pairs(widths) do width.traffic, width.exchanged = nil, nil end
   print(json.encode{
     recipe = recipe.name, data = data.name, device = tk.device(), threads = tk.threads(),
-    rounding = s.rounding, ranks = s.ranks, bits = found.bits, memory = found.chosen.memory,
+    rounding = s.rounding, ranks = s.ranks, nccl = s.ranks and nccl() or nil,
+    bits = found.bits, memory = found.chosen.memory,
     kept = found.chosen.kept, step = found.chosen.step, columns = columns, widths = widths,
     limit = found.room and found.room.bytes, fits = json.array(found.fits),
     traffic = traffic and moves, exchanged = s.ranks and json.array(exchanged),
@@ -138,6 +142,9 @@ local function print_text(recipe, data, s, found, a)
   print()
   if s.ranks then print(memory_table.sent(found.chosen.exchanged) .. '\n') end
   if a.traffic then print(require('tinykg.cli.traffic_table')(found.chosen.traffic) .. '\n') end
+  if nccl() > 0 then
+    print(("NCCL's buffers: at most %s of the GPU beside that"):format(format.bytes(nccl())))
+  end
   print(fit_text(found))
 end
 
@@ -145,7 +152,8 @@ return function(...)
   local a = options.parse(parser(), ...)
   local s = settings_from(a)
   local tk = require 'tinykg'
-  if s.device_memory then run_args.set_planned_gpu(s) else run_args.set_engine(s) end
+  local planned = s.device_memory or s.ranks and s.device:find '^cuda'
+  if planned then run_args.set_planned_gpu(s) else run_args.set_engine(s) end
   if s.ranks then
     local runtime = require 'tinykg.engine.runtime'
     runtime.check(require('tinykg.engine.lib').tkg_engine_plan_ranks(runtime.engine, s.ranks))
