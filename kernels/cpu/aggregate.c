@@ -124,10 +124,44 @@ TKG_PREFETCH void prefetch_edge(const sum *s, int64_t p, int kind) {
     prefetch_numbered(&s->g, p, kind & WEIGHTED ? s->w : NULL, kind & MUL);
 }
 
-TKG_INLINE void sum_row(const sum *s, int64_t row, float *out, int kind) {
+/* Prefetches the row of edge p once more, from the second cache, where it has come by then. */
+TKG_PREFETCH void prefetch_near(const sum *s, int64_t p, int registers, int kind) {
+  if (p < s->ahead_end)
+    prefetch_row(row_of_x(s, s->g.ids[p], kind), registers * WIDTH / (kind & HALF ? 2 : 1));
+}
+
+/* The registers that hold a whole row; 0: it has more, or columns beside them. */
+static int registers_of_row(const sum *s) {
+  const int64_t n = s->d / WIDTH;
+  const bool whole = s->d % WIDTH == 0 && (n == 1 || n == 2 || n == 4 || (n == 8 && WIDTH == 8));
+  return whole ? (int)n : 0;
+}
+
+/* Sums a row in so many registers while its edges pass: rows have few edges, which take longer to
+ * be put in a block than to be added. */
+TKG_INLINE void sum_in_registers(const sum *s, int64_t row, float *out, int registers, int kind) {
+  const int64_t last = s->g.offsets[row + 1];
+  wide total[8];
+  block b;
+  for (int k = 0; k < registers; k++) total[k] = (wide){0};
+  for (int64_t p = s->g.offsets[row]; p < last; p++) {
+    open_edge(s, p, s->g.ids[p], &b, 0, kind);
+    prefetch_edge(s, p + EDGES_AHEAD, kind);
+    prefetch_near(s, p + EDGES_NEAR, registers, kind);
+    for (int k = 0; k < registers; k++) total[k] += term(&b, 0, k * WIDTH, kind);
+  }
+  for (int k = 0; k < registers; k++) wide_store(out + k * WIDTH, total[k]);
+}
+
+/* Sums a row; `registers` are those of registers_of_row. */
+TKG_INLINE void sum_row(const sum *s, int64_t row, float *out, int registers, int kind) {
   const int32_t *ids = s->g.ids;
   const int64_t last = s->g.offsets[row + 1];
   block b;
+  if (registers) {
+    sum_in_registers(s, row, out, registers, kind);
+    return;
+  }
   memset(out, 0, (size_t)s->d * sizeof *out);
   for (int64_t p = s->g.offsets[row]; p < last; p += b.count) {
     b.count = last - p < BLOCK ? (int)(last - p) : BLOCK;
@@ -139,25 +173,68 @@ TKG_INLINE void sum_row(const sum *s, int64_t row, float *out, int kind) {
   }
 }
 
+TKG_INLINE void sum_each_row(const sum *s, int64_t first, int64_t last, int registers, int kind) {
+  for (int64_t r = first; r < last; r++) sum_row(s, r, s->out + r * s->d, registers, kind);
+}
+
+/* Calls a function that is inlined once for each number of registers of a row. */
+#define EACH_WIDTH(function, s, first, last, kind)                                                 \
+  switch (registers_of_row(s)) {                                                                   \
+  case 1:                                                                                          \
+    function(s, first, last, 1, kind);                                                             \
+    break;                                                                                         \
+  case 2:                                                                                          \
+    function(s, first, last, 2, kind);                                                             \
+    break;                                                                                         \
+  case 4:                                                                                          \
+    function(s, first, last, 4, kind);                                                             \
+    break;                                                                                         \
+  case 8:                                                                                          \
+    function(s, first, last, WIDTH == 8 ? 8 : 0, kind);                                            \
+    break;                                                                                         \
+  default:                                                                                         \
+    function(s, first, last, 0, kind);                                                             \
+  }
+
 /* Sums rows first..last-1, whose edges follow each other. */
 TKG_INLINE void sum_rows(const sum *s, int64_t first, int64_t last, int kind) {
   sum ahead = *s;
   ahead.ahead_end = s->g.offsets[last];
-  for (int64_t r = first; r < last; r++) sum_row(&ahead, r, s->out + r * s->d, kind);
+  EACH_WIDTH(sum_each_row, &ahead, first, last, kind)
+}
+
+/* Prefetches what tells the first edges of the rows behind row b of the list: where they begin, and
+ * their tails and weights, for none of which hardware can foresee the place. */
+TKG_PREFETCH void prefetch_listed(const sum *s, int64_t b, int64_t end) {
+  enum { LINE = 16, BEGINS = 2 * ROWS_AHEAD };
+  if (b + BEGINS < end) __builtin_prefetch(s->g.offsets + s->list[b + BEGINS]);
+  if (b + ROWS_AHEAD >= end) return;
+  const int64_t first = s->g.offsets[s->list[b + ROWS_AHEAD]];
+  int64_t last = s->g.offsets[s->list[b + ROWS_AHEAD] + 1];
+  if (last > first + EDGES_AHEAD) last = first + EDGES_AHEAD;
+  for (int64_t p = first; p < last; p += LINE) {
+    __builtin_prefetch(s->g.ids + p);
+    if (s->w && !s->g.order) __builtin_prefetch(s->w + p);
+  }
 }
 
 /* Sums rows by id. The first edges of the next row are prefetched before a row is summed. */
-TKG_INLINE void sum_listed(const sum *s, int64_t begin, int64_t end, int kind) {
+TKG_INLINE void sum_each_listed(const sum *s, int64_t begin, int64_t end, int registers, int kind) {
   for (int64_t b = begin; b < end; b++) {
     sum here = *s, next = *s;
+    prefetch_listed(s, b, end);
     here.ahead_end = s->g.offsets[s->list[b] + 1];
     if (b + 1 < end) {
       const int64_t p = s->g.offsets[s->list[b + 1]];
       next.ahead_end = s->g.offsets[s->list[b + 1] + 1];
       for (int i = 0; i < EDGES_AHEAD; i++) prefetch_edge(&next, p + i, kind);
     }
-    sum_row(&here, s->list[b], s->out + b * s->d, kind);
+    sum_row(&here, s->list[b], s->out + b * s->d, registers, kind);
   }
+}
+
+TKG_INLINE void sum_listed(const sum *s, int64_t begin, int64_t end, int kind) {
+  EACH_WIDTH(sum_each_listed, s, begin, end, kind)
 }
 
 /* ---- rows of a graph, few of whose tails have a row of x ---- */
