@@ -3,118 +3,17 @@
  * of x in place of t and skips an edge where that is -1.
  *
  * A layer of a graph network spends its time here, waiting for rows of x, which lie anywhere. So
- * rows are prefetched some edges ahead, and sums stay in registers: the edges of a row are taken in
- * blocks; opening a block finds the addresses of each term's operands, whatever the kind of op, and
- * the loops that add know nothing but those addresses. A second pass over a block, for further
- * columns, finds its rows in the first cache. Units are slices of edges (edges.h). Each sum has the
- * order of the row's edges, on every instruction set and for every number of threads. */
+ * rows are prefetched some edges ahead, edges whose weight is zero are skipped where there are many
+ * (kept_edges.h), and sums stay in registers: those of a whole row while its edges pass, or, of
+ * longer rows, some columns while a block of edges does (edge_sum.h). Units are slices of edges
+ * (edges.h). Each sum has the order of the row's edges, on every instruction set and for every
+ * number of threads. */
 #include "aggregate_codes.h"
-#include "edges.h"
+#include "edge_sum.h"
 #include "ids.h"
-#include "isa.h"
-#include "shared/vmath.h"
-#include "wide.h"
-
-enum { BLOCK = 64 }; /* edges */
-/* The kind of a term, a constant where loops are inlined. HALF: x has 16 bits. */
-enum { WEIGHTED = 1, MUL = 2, HALF = 8 };
-
-typedef struct sum {
-  tkg_graph g;
-  const char *op;
-  const float *x;
-  const float *r;      /* relation vectors, or NULL */
-  const float *w;      /* by edge, or NULL */
-  const int32_t *list; /* the rows to compute, or row_of by tail */
-  float *out;
-  int64_t d;
-  int64_t ahead_end; /* prefetch up to this edge */
-  int kind;
-} sum;
-
-typedef struct block {
-  int count;
-  float w[BLOCK];
-  const float *x[BLOCK], *r[BLOCK];
-} block;
-
-/* ---- adding a block ---- */
-
-TKG_INLINE wide term(const block *b, int i, int64_t j, int kind) {
-  wide t = wide_load_either(b->x[i], j, kind & HALF);
-  if (kind & MUL) t *= wide_load(b->r[i] + j);
-  if (kind & WEIGHTED) t *= b->w[i];
-  return t;
-}
-
-TKG_INLINE void add_columns_4(float *out, const block *b, int64_t j, int kind) {
-  wide s0 = wide_load(out + j), s1 = wide_load(out + j + WIDTH);
-  wide s2 = wide_load(out + j + 2 * WIDTH), s3 = wide_load(out + j + 3 * WIDTH);
-  for (int i = 0; i < b->count; i++) {
-    s0 += term(b, i, j, kind);
-    s1 += term(b, i, j + WIDTH, kind);
-    s2 += term(b, i, j + 2 * WIDTH, kind);
-    s3 += term(b, i, j + 3 * WIDTH, kind);
-  }
-  wide_store(out + j, s0);
-  wide_store(out + j + WIDTH, s1);
-  wide_store(out + j + 2 * WIDTH, s2);
-  wide_store(out + j + 3 * WIDTH, s3);
-}
-
-TKG_INLINE void add_columns_2(float *out, const block *b, int64_t j, int kind) {
-  wide s0 = wide_load(out + j), s1 = wide_load(out + j + WIDTH);
-  for (int i = 0; i < b->count; i++) {
-    s0 += term(b, i, j, kind);
-    s1 += term(b, i, j + WIDTH, kind);
-  }
-  wide_store(out + j, s0);
-  wide_store(out + j + WIDTH, s1);
-}
-
-TKG_INLINE void add_columns_1(float *out, const block *b, int64_t j, int kind) {
-  wide s = wide_load(out + j);
-  for (int i = 0; i < b->count; i++) s += term(b, i, j, kind);
-  wide_store(out + j, s);
-}
-
-TKG_INLINE void add_column(float *out, const block *b, int64_t j, int kind) {
-  float s = out[j];
-  for (int i = 0; i < b->count; i++) {
-    float t = wide_element(b->x[i], j, kind & HALF);
-    if (kind & MUL) t *= b->r[i][j];
-    if (kind & WEIGHTED) t *= b->w[i];
-    s += t;
-  }
-  out[j] = s;
-}
-
-/* out += the block's terms, d columns. */
-TKG_INLINE void add_block(float *out, const block *b, int64_t d, int kind) {
-  int64_t j = 0;
-  for (; j + 4 * WIDTH <= d; j += 4 * WIDTH) add_columns_4(out, b, j, kind);
-  if (j + 2 * WIDTH <= d) {
-    add_columns_2(out, b, j, kind);
-    j += 2 * WIDTH;
-  }
-  for (; j + WIDTH <= d; j += WIDTH) add_columns_1(out, b, j, kind);
-  for (; j < d; j++) add_column(out, b, j, kind);
-}
+#include "kept_edges.h"
 
 /* ---- rows of a graph ---- */
-
-/* The address of a row of x; it is one of 16-bit numbers if the kind says so. */
-TKG_INLINE const float *row_of_x(const sum *s, int64_t row, int kind) {
-  return kind & HALF ? (const float *)((const uint16_t *)s->x + row * s->d) : s->x + row * s->d;
-}
-
-/* Makes edge p entry i of the block; its tail has that row of x. */
-TKG_INLINE void open_edge(const sum *s, int64_t p, int64_t row, block *b, int i, int kind) {
-  b->x[i] = row_of_x(s, row, kind);
-  const int64_t edge = kind & (MUL | WEIGHTED) ? tkg__edge_number(&s->g, p) : 0;
-  if (kind & MUL) b->r[i] = s->r + tkg__relation_at(s->g.relations, edge) * s->d;
-  if (kind & WEIGHTED) b->w[i] = s->w[edge];
-}
 
 /* Prefetches what edge p will need. */
 TKG_PREFETCH void prefetch_edge(const sum *s, int64_t p, int kind) {
@@ -173,7 +72,60 @@ TKG_INLINE void sum_row(const sum *s, int64_t row, float *out, int registers, in
   }
 }
 
+/* Prefetches what kept edge i of the window needs, into the second cache or the first. */
+TKG_PREFETCH void prefetch_kept(const sum *s, const kept_edges *k, int i, bool far, int kind) {
+  const int64_t bytes = (kind & HALF ? 2 : 4) * s->d;
+  if (i >= k->count) return;
+  if (far)
+    prefetch_far(row_of_x(s, k->tail[i], kind), bytes);
+  else
+    prefetch_row(row_of_x(s, k->tail[i], kind), bytes / 4);
+  if (far && kind & MUL && s->g.order)
+    __builtin_prefetch((const char *)s->g.relations.ids + k->number[i] * s->g.relations.bytes);
+}
+
+TKG_INLINE void open_kept_rows(const sum *s, kept_edges *k, int64_t p, int kind) {
+  open_kept(k, &s->g, s->w, p, s->ahead_end);
+  for (int i = 0; i < EDGES_AHEAD; i++) prefetch_kept(s, k, i, true, kind);
+}
+
+/* Sums rows that fit registers over the edges whose weight is not zero. */
+TKG_INLINE void sum_kept_rows(const sum *s, int64_t first, int64_t last, int registers, int kind) {
+  kept_edges k;
+  int i = 0;
+  k.begin = k.end = s->g.offsets[first];
+  k.count = 0;
+  for (int64_t row = first; row < last; row++) {
+    const int64_t end = s->g.offsets[row + 1];
+    float *out = s->out + row * s->d;
+    wide total[8];
+    for (int r = 0; r < registers; r++) total[r] = (wide){0};
+    for (bool more = true; more;) {
+      for (; i < k.count && k.begin + k.place[i] < end; i++) {
+        block b;
+        b.x[0] = row_of_x(s, k.tail[i], kind);
+        b.w[0] = k.weight[i];
+        prefetch_kept(s, &k, i + EDGES_AHEAD, true, kind);
+        prefetch_kept(s, &k, i + EDGES_NEAR, false, kind);
+        if (kind & MUL) b.r[0] = s->r + tkg__relation_at(s->g.relations, k.number[i]) * s->d;
+        for (int r = 0; r < registers; r++) total[r] += term(&b, 0, r * WIDTH, kind);
+      }
+      more = k.end < end;
+      if (more) {
+        open_kept_rows(s, &k, k.end, kind);
+        i = 0;
+      }
+    }
+    for (int r = 0; r < registers; r++) wide_store(out + r * WIDTH, total[r]);
+  }
+}
+
 TKG_INLINE void sum_each_row(const sum *s, int64_t first, int64_t last, int registers, int kind) {
+  if (registers && kind & WEIGHTED &&
+      leaves_out_edges(&s->g, s->w, s->g.offsets[first], s->g.offsets[last])) {
+    sum_kept_rows(s, first, last, registers, kind);
+    return;
+  }
   for (int64_t r = first; r < last; r++) sum_row(s, r, s->out + r * s->d, registers, kind);
 }
 

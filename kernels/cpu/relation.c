@@ -48,37 +48,17 @@ static int64_t relation_scratch(const tkg_node *node, const tkg_node *const *in)
   return tables > 1 ? tables * tkg__count(node) * (int64_t)sizeof(float) : 0;
 }
 
-/* The table's row of edge p, which `weight` gets the weight of. */
-TKG_INLINE float *relation_of(const terms *s, int64_t p, int64_t ahead, float *table,
-                              float *weight) {
-  if (s->g.order && p + EDGES_AHEAD < ahead) prefetch_numbered(&s->g, p + EDGES_AHEAD, s->w, true);
-  const int64_t edge = tkg__edge_number(&s->g, p);
-  *weight = s->w ? s->w[edge] : 1.0F;
-  return table + tkg__relation_at(s->g.relations, edge) * s->d;
-}
-
 static void add_relations(const terms *s, int64_t row, const float *a, coded_rows *tails,
                           int64_t ahead, float *table) {
   for (int64_t p = s->g.offsets[row]; p < s->g.offsets[row + 1]; p++) {
+    if (s->g.order && p + EDGES_AHEAD < ahead)
+      prefetch_numbered(&s->g, p + EDGES_AHEAD, s->w, true);
     const float *restrict b = coded_at(tails, p, ahead);
-    float weight, *restrict to = relation_of(s, p, ahead, table, &weight);
+    const int64_t edge = tkg__edge_number(&s->g, p);
+    const float weight = s->w ? s->w[edge] : 1.0F;
+    float *restrict to = table + tkg__relation_at(s->g.relations, edge) * s->d;
 #pragma omp simd
     for (int64_t j = 0; j < s->d; j++) to[j] += weight * (a[j] * b[j]);
-  }
-}
-
-/* The same of rows of 64 floats, which are prefetched twice as in aggregate.c. */
-static void add_relations_64(const terms *s, int64_t row, const float *a, coded_rows *tails,
-                             int64_t ahead, float *table) {
-  enum { COLUMNS = 64 };
-  const float *x = tails->x;
-  const int32_t *ids = tails->ids;
-  for (int64_t p = s->g.offsets[row]; p < s->g.offsets[row + 1]; p++) {
-    if (p + EDGES_NEAR < ahead) prefetch_row(x + ids[p + EDGES_NEAR] * COLUMNS, COLUMNS);
-    const float *b = coded_at(tails, p, ahead);
-    float weight, *to = relation_of(s, p, ahead, table, &weight);
-    for (int j = 0; j < COLUMNS; j += WIDTH)
-      wide_store(to + j, wide_load(to + j) + weight * (wide_load(a + j) * wide_load(b + j)));
   }
 }
 
@@ -98,8 +78,7 @@ static int relation_table(const tkg_call *c, const terms *s, int64_t unit, int64
     const int64_t row = s->list ? s->list[i] : i;
     const int64_t begin = s->g.offsets[row], end = s->g.offsets[row + 1];
     if (begin < end)
-      (b.x && s->d == 64 ? add_relations_64 : add_relations)(
-          s, row, coded_row(&a, i), &b, s->list ? end : s->g.offsets[last], table);
+      add_relations(s, row, coded_row(&a, i), &b, s->list ? end : s->g.offsets[last], table);
   }
   return status;
 }
