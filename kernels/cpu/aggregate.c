@@ -72,49 +72,22 @@ TKG_INLINE void sum_row(const sum *s, int64_t row, float *out, int registers, in
   }
 }
 
-/* Prefetches what kept edge i of the window needs, into the second cache or the first. */
-TKG_PREFETCH void prefetch_kept(const sum *s, const kept_edges *k, int i, bool far, int kind) {
-  const int64_t bytes = (kind & HALF ? 2 : 4) * s->d;
-  if (i >= k->count) return;
-  if (far)
-    prefetch_far(row_of_x(s, k->tail[i], kind), bytes);
-  else
-    prefetch_row(row_of_x(s, k->tail[i], kind), bytes / 4);
-  if (far && kind & MUL && s->g.order)
-    __builtin_prefetch((const char *)s->g.relations.ids + k->number[i] * s->g.relations.bytes);
-}
-
-TKG_INLINE void open_kept_rows(const sum *s, kept_edges *k, int64_t p, int kind) {
-  open_kept(k, &s->g, s->w, p, s->ahead_end);
-  for (int i = 0; i < EDGES_AHEAD; i++) prefetch_kept(s, k, i, true, kind);
-}
-
 /* Sums rows that fit registers over the edges whose weight is not zero. */
 TKG_INLINE void sum_kept_rows(const sum *s, int64_t first, int64_t last, int registers, int kind) {
   kept_edges k;
-  int i = 0;
-  k.begin = k.end = s->g.offsets[first];
-  k.count = 0;
+  begin_kept(&k, &s->g, s->w, s->x, (kind & HALF ? 2 : 4) * s->d, s->g.offsets[first],
+             s->ahead_end);
   for (int64_t row = first; row < last; row++) {
     const int64_t end = s->g.offsets[row + 1];
     float *out = s->out + row * s->d;
     wide total[8];
+    block b;
     for (int r = 0; r < registers; r++) total[r] = (wide){0};
-    for (bool more = true; more;) {
-      for (; i < k.count && k.begin + k.place[i] < end; i++) {
-        block b;
-        b.x[0] = row_of_x(s, k.tail[i], kind);
-        b.w[0] = k.weight[i];
-        prefetch_kept(s, &k, i + EDGES_AHEAD, true, kind);
-        prefetch_kept(s, &k, i + EDGES_NEAR, false, kind);
-        if (kind & MUL) b.r[0] = s->r + tkg__relation_at(s->g.relations, k.number[i]) * s->d;
-        for (int r = 0; r < registers; r++) total[r] += term(&b, 0, r * WIDTH, kind);
-      }
-      more = k.end < end;
-      if (more) {
-        open_kept_rows(s, &k, k.end, kind);
-        i = 0;
-      }
+    for (; is_kept_before(&k, end); k.at++) {
+      b.x[0] = row_of_x(s, k.tail[k.at], kind);
+      b.w[0] = k.weight[k.at];
+      if (kind & MUL) b.r[0] = s->r + tkg__relation_at(s->g.relations, k.number[k.at]) * s->d;
+      for (int r = 0; r < registers; r++) total[r] += term(&b, 0, r * WIDTH, kind);
     }
     for (int r = 0; r < registers; r++) wide_store(out + r * WIDTH, total[r]);
   }
