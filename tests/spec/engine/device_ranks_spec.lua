@@ -105,6 +105,18 @@ describe('ranks on GPUs', function()
                    shell.gives(0, on(2, program, 'TKG_NCCL=no')))
   end)
 
+  it('are listed by doctor, and planned with what NCCL takes', function()
+    if missing then return pending(missing) end
+    local text = shell.gives(0, by_nccl(2, 'doctor', 'EMU_DEVICES=2'))
+    assert.matches('between GPUs   NCCL 2%.28%.9\n', text)
+    assert.matches('rank 0  %S+  emu:0, CUDA on a CPU', text)
+    assert.matches('rank 1  %S+  emu:1, CUDA on a CPU', text)
+    local _, data = shell.demo(300, 150)
+    local plan = './tinykg memory kgat --bits 2 --ranks 4 --data ' .. data
+    shell.gives(0, plan .. ' --device cuda', "NCCL's buffers: at most 220%.5 MiB") -- 3 x 8 channels
+    assert.is_nil(shell.gives(0, plan .. ' --device cpu'):find 'NCCL')
+  end)
+
   --- Runs steps with a planted fault. ---@return integer status ---@return string[] lines that
   --- tinykg says ---@return integer seconds
   local function struck(fault, argument)
