@@ -39,8 +39,7 @@ typedef struct tkg_tile_call {
   bool out_in_tile;
   bool reduces; /* sums over rows: scratch has a partial result for each chunk, to be added in order
                  */
-  bool part_in_tile; /* a chunk's is added up in the tile's memory, at `part`, from the chunk's first
-                        tile to its last */
+  bool part_in_tile; /* a chunk's is added up in the tile's memory, at `part`, tile by tile */
   int64_t part;
 } tkg_tile_call;
 

@@ -20,6 +20,7 @@
 
 enum { FEW = 8 }; /* a node with so many times fewer rows may run before a group */
 enum { LONGER = 4 };
+enum { WEIGHT = 4 }; /* a weight has at most so many times the elements of a small value */
 
 static const tkg_tile_rules *rules_of(const tkg_tape *tape) { return tape->engine->backend->tiles; }
 
@@ -397,11 +398,15 @@ static bool reads_deferred(const grouping *z, const tkg_node *n) {
   return false;
 }
 
-/* Whether the node has few rows, by none of which it adds up: it gains nothing from tiles. */
+/* Whether the node is as small as a weight, and all that it reads, as where two gradients of a
+ * weight are added: it gains nothing from tiles, and holds little memory while it waits. */
 static bool is_few(const grouping *z, int i) {
   const tkg_node *n = &z->tape->nodes[i];
-  return z->rules->small > 0 && tkg__part(z->tape, n) == TKG_PART_ROWS && !adds_up(z, n) &&
-         n->rank == 2 && FEW * tkg__rows(n) <= z->rows.rows;
+  const int64_t most = WEIGHT * z->rules->small;
+  bool few = tkg__part(z->tape, n) == TKG_PART_ROWS && !adds_up(z, n) && n->rank == 2 &&
+             FEW * tkg__rows(n) <= z->rows.rows && tkg__count(n) <= most;
+  for (int k = 0; k < n->inputs; k++) few = few && tkg__count(&z->tape->nodes[n->in[k]]) <= most;
+  return few;
 }
 
 static bool may_wait(const grouping *z, int i) {

@@ -37,7 +37,7 @@ static __device__ __forceinline__ void add_edges(const P &p, int32_t first, int3
   }
 }
 
-/* The sum of the runs at `first` and at `second`, column j, of both at a time; -1: there is none. */
+/* The sum of two runs, column j, of both at a time; -1: there is none. */
 template <class P>
 static __device__ __forceinline__ typename P::sum sum_two_runs(const P &p, int32_t first,
                                                                int32_t second, int j) {
@@ -87,7 +87,7 @@ template <class P>
 static __device__ __forceinline__ typename P::sum sum_row(const P &p, int64_t row, int j) {
   const int32_t begin = p.g.offsets[row], end = p.g.offsets[row + 1];
   int32_t first = (begin + (RUN - 1)) / RUN, last = end / RUN; /* runs within the row */
-  first += first % 2 == 1 && first * RUN == begin; /* which has no part */
+  first += first % 2 == 1 && first * RUN == begin;             /* which has no part */
   last -= last % 2 == 1 && last * RUN == end;
   typename P::sum sum;
   p.clear(&sum, true);
