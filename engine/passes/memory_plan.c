@@ -186,13 +186,14 @@ static void take_out_widest(tkg_planner *z, const tkg_group *g) {
   z->p->offset[widest] = -1;
 }
 
-/* Lets parts of sums over rows be added up in a tile's memory, where they have room beside it. */
+/* Lets parts of sums over rows be added up in a tile's memory, where they have room beside it. Those
+ * that ranks exchange lie in scratch, the same on all. */
 static int take_in_parts(tkg_planner *z, tkg_group *g) {
   const tkg_tile_rules *rules = z->tape->engine->backend->tiles;
   int status = TKG_OK;
   for (int o = g->first; o <= g->last && !status && rules->most_bytes > 0; o++) {
     const int i = z->p->order[o];
-    if (!tkg__makes_parts(z->p, i)) continue;
+    if (!tkg__makes_parts(z->p, i) || g->whole_rows > 0) continue;
     if (g->tile_bytes + aligned_bytes(part_bytes(z->p, i)) > rules->bytes) continue;
     z->p->part[i] = 0;
     status = pack_tile(z, g, g->tile);
@@ -280,7 +281,7 @@ static int64_t scratch_in_group(const tkg_program *p, const tkg_group *g, int i)
   if (g->rows == 0) return 0;
   if (!tkg__makes_parts(p, i)) return rules->scratch_bytes ? part_bytes(p, i) : 0;
   const int64_t bytes = p->part[i] >= 0 ? tkg__bytes(n) : part_bytes(p, i);
-  return (g->chunks + tkg__parts_of(g->whole_rows)) * bytes;
+  return (g->chunks + tkg__parts_of(g->whole_rows) * g->finer) * bytes;
 }
 
 int64_t tkg__scratch_bytes(const tkg_program *p, int i) {

@@ -16,10 +16,10 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "chunks.h"
 #include "small_groups.h"
 
 enum { FEW = 8 }; /* a node with so many times fewer rows may run before a group */
-enum { LONGER = 4 };
 enum { WEIGHT = 4 }; /* a weight has at most so many times the elements of a small value */
 
 static const tkg_tile_rules *rules_of(const tkg_tape *tape) { return tape->engine->backend->tiles; }
@@ -113,19 +113,6 @@ typedef struct grouping {
   bool *waits;    /* by storage: it is made by one of these */
 } grouping;
 
-/* The number of chunks of so many rows: each makes a part of all sums of a group. Beyond the first
- * TKG_MOST_PARTS parts are LONGER. */
-static int chunks_of(const tkg_tile_rules *rules, const tkg_row_range *range) {
-  const int64_t rows = range->rows;
-  if (range->whole > 0) return tkg__parts_in(range);
-  int64_t chunks = (rows + rules->part_rows - 1) / rules->part_rows;
-  if (chunks > TKG_MOST_PARTS) {
-    int64_t fewer = (chunks + LONGER - 1) / LONGER;
-    chunks = fewer > TKG_MOST_PARTS ? fewer : TKG_MOST_PARTS;
-  }
-  return (int)(chunks < rules->most_parts ? chunks : rules->most_parts);
-}
-
 static bool runs_small(const grouping *z, int i) {
   const tkg_node *n = &z->tape->nodes[i], *in[TKG_MAX_INPUTS];
   tkg__inputs_of(z->tape, n, in);
@@ -146,11 +133,13 @@ static void close_group(grouping *z, int end) {
   bool worth = (z->nodes > 1 || z->adds) && z->rows.rows >= z->rules->least_tiles * z->tile;
   worth = worth && !all_small(z, end);
   if (worth) {
+    const int finer = tkg__finer_of(z->rules, &z->rows);
     p->groups[p->group_count] = (tkg_group){.rows = z->rows.rows,
                                             .tile = z->tile,
                                             .first_row = z->rows.first,
                                             .whole_rows = z->rows.whole,
-                                            .chunks = chunks_of(z->rules, &z->rows)};
+                                            .chunks = tkg__chunks_of(z->rules, &z->rows, finer),
+                                            .finer = finer};
     for (int o = z->first; o < end; o++)
       if (p->storage[p->order[o]] == p->order[o]) p->group_of[p->order[o]] = p->group_count;
     p->group_count++;
@@ -403,8 +392,9 @@ static bool reads_deferred(const grouping *z, const tkg_node *n) {
 static bool is_few(const grouping *z, int i) {
   const tkg_node *n = &z->tape->nodes[i];
   const int64_t most = WEIGHT * z->rules->small;
+  const int64_t rows = z->rows.whole > 0 ? z->rows.whole : z->rows.rows; /* ranks agree */
   bool few = tkg__part(z->tape, n) == TKG_PART_ROWS && !adds_up(z, n) && n->rank == 2 &&
-             FEW * tkg__rows(n) <= z->rows.rows && tkg__count(n) <= most;
+             FEW * tkg__rows(n) <= rows && tkg__count(n) <= most;
   for (int k = 0; k < n->inputs; k++) few = few && tkg__count(&z->tape->nodes[n->in[k]]) <= most;
   return few;
 }

@@ -29,6 +29,7 @@ typedef struct tile_product {
 typedef struct tile_codes {
   packed_layout l;
   tkg_noise noise;
+  int64_t before; /* as codes_noise has it */
   int rounding, bits;
   float least;          /* of normalize_grad */
   const uint8_t *signs; /* NULL: none */
