@@ -186,8 +186,8 @@ static void take_out_widest(tkg_planner *z, const tkg_group *g) {
   z->p->offset[widest] = -1;
 }
 
-/* Lets parts of sums over rows be added up in a tile's memory, where they have room beside it. Those
- * that ranks exchange lie in scratch, the same on all. */
+/* Lets parts of sums over rows be added up in a tile's memory, where they have room beside it.
+ * Those that ranks exchange lie in scratch, the same on all. */
 static int take_in_parts(tkg_planner *z, tkg_group *g) {
   const tkg_tile_rules *rules = z->tape->engine->backend->tiles;
   int status = TKG_OK;

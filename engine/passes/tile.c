@@ -19,7 +19,7 @@
 #include "chunks.h"
 #include "small_groups.h"
 
-enum { FEW = 8 }; /* a node with so many times fewer rows may run before a group */
+enum { FEW = 8 };    /* a node with so many times fewer rows may run before a group */
 enum { WEIGHT = 4 }; /* a weight has at most so many times the elements of a small value */
 
 static const tkg_tile_rules *rules_of(const tkg_tape *tape) { return tape->engine->backend->tiles; }
