@@ -41,6 +41,8 @@ typedef struct tkg_tile_call {
   bool out_in_tile;
   bool reduces; /* sums over rows: scratch has a partial result for each chunk, to be added in order
                  */
+  bool part_in_tile; /* a chunk's is added up in the tile's memory, at `part`, tile by tile */
+  int64_t part;
 } tkg_tile_call;
 
 typedef struct tkg_tiling {
@@ -73,8 +75,8 @@ typedef struct tkg_tile_rules {
   int64_t tallest, many, bytes, most_bytes;
   /* Whether a node that can be computed row by row, or sums over rows, can be so here. */
   bool (*runs)(const tkg_node *node, const tkg_node *const *in);
-  /* Bytes of scratch memory of a row-wise node of a group, or of a part of a sum over rows. NULL:
-   * none, and as many as the result. */
+  /* Bytes of scratch memory of a row-wise node of a group, or of a part of a sum over rows while it
+   * is added up. NULL: none, and as many as the result. */
   int64_t (*scratch_bytes)(const tkg_node *node, const tkg_node *const *in);
   /* Of backends that run groups of ops on small values: elements of the largest; 0: none do. And
    * whether a node can be in one: it needs no scratch memory there. */

@@ -77,6 +77,7 @@ typedef struct tkg_program {
   int64_t *offset;  /* in the arena; -1: memory of a leaf or an output */
   int64_t *shift;   /* bytes into the storage, for aliases */
   int64_t *scratch; /* offset of a node's scratch memory, or of a group's partial sums; -1: none */
+  int64_t *part; /* offset in the memory of a tile of a part of a sum over rows; -1: in scratch */
   int64_t *ids_order; /* offset of the order of its ids; -1: it needs none */
   bool *ids_ordered;  /* another node that runs before makes it */
   bool tiled;         /* tile.c forms groups */

@@ -231,6 +231,8 @@ static tkg_tile_call tile_call_of(const run *r, int i) {
   }
   if (t.out_in_tile) t.call.out = (void *)(intptr_t)p->offset[i];
   t.reduces = !t.out_in_tile && tkg__makes_parts(p, i);
+  t.part_in_tile = p->part[i] >= 0;
+  t.part = p->part[i];
   return t;
 }
 

@@ -127,9 +127,9 @@ local function as_model(scores, data)
   return {rank = function(_, ids) return scores:gather(ids) end}
 end
 
---- Users ranked at once: few enough for their scores to fit in 16 MiB, but at least 16.
+--- Users ranked at once: few enough for their scores to fit in 8 MiB, but at least 16.
 local function block_of(data)
-  return math.max(16, math.min(256, math.floor(2 ^ 22 / data.items)))
+  return math.max(16, math.min(256, math.floor(2 ^ 21 / data.items)))
 end
 evaluate.block_of = block_of
 
