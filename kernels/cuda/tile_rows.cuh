@@ -8,7 +8,9 @@
 /* Units of T in rows of a tile; f(row, unit). */
 template <class F>
 static __device__ __forceinline__ void tile_units(int rows, int units, const F &f) {
-  for (int i = tkg_thread(); i < rows * units; i += TKG_THREADS) f(i / units, i % units);
+  TKG_ROLLED
+  for (tkg_place p(tkg_in_block(), (uint32_t)units); p.row < (uint32_t)rows; p.go_on())
+    f((int)p.row, (int)p.unit);
 }
 
 /* Each row by the matrix that its id names, out of the cache: small ones, since rows of the same id
