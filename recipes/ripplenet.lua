@@ -72,7 +72,7 @@ end
 --- Cross-entropy of labels; without labels, of known items (1) and sampled ones (0) (eq. 13).
 function RippleNet:loss(batch)
   local hops = self:ripples_of(batch.users)
-  local logits, rest = self:logits(hops, batch.items), self:regularizers(hops)
+  local rest, logits = self:regularizers(hops), self:logits(hops, batch.items)
   return tk.loss.sampled_bce(logits, batch, function(i) return self:logits(hops, i) end) + rest
 end
 

@@ -27,7 +27,7 @@ typedef struct tkg_call {
   void *data[TKG_MAX_INPUTS];         /* NULL for an optional input that is absent */
   void *out;                          /* may equal data[0] for ops with flag P or U */
   void *scratch;                      /* scratch_bytes(node, in) bytes, contents undefined */
-  void *order;                        /* ids_order(node, in).bytes bytes */
+  void *order;                        /* ids_order(...).bytes bytes */
   bool ordered; /* an earlier call has written the order there, for the same ids */
   const tkg_run_context *context;
   const char *where; /* the recipe's line, or NULL; valid until finish, or as long as the capture */
@@ -114,8 +114,9 @@ typedef struct tkg_backend {
   void (*zero)(void *memory, int64_t bytes);
   bool (*supports)(int op);
   int64_t (*scratch_bytes)(const tkg_node *node, const tkg_node *const *in);
-  tkg_ids_order (*ids_order)(const tkg_node *node, const tkg_node *const *in); /* NULL: none */
-  int (*run)(const tkg_call *call);                                            /* status */
+  /* NULL: none. `tiled`: of the node in a group of tiles. */
+  tkg_ids_order (*ids_order)(const tkg_node *node, const tkg_node *const *in, bool tiled);
+  int (*run)(const tkg_call *call); /* status */
   const char *(*error)(
       void); /* message of this thread's last failed run or read; NULL: tkg_error() */
 
@@ -159,6 +160,10 @@ typedef struct tkg_backend {
   /* Before the first op of a run: hands over what differs from run to run. Until `finish` the
    * device is this thread's. A status. */
   int (*begin)(const tkg_run_context *context);
+  /* Behind the last op of a run: the host will read these bytes after it. If they are few they come
+   * with the wait that ends the run, and `read` of them waits for nothing until they are changed.
+   */
+  void (*result)(const void *from, int64_t bytes);
   /* At the end of a run that has begun, failed or not: waits for what was queued and reports what
    * came of it (ids out of range, errors of the device), as a status and a message of at most
    * `size` bytes. */

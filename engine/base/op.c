@@ -138,7 +138,7 @@ static bool rows_hold(const tkg_node *n, const tkg_node *const *in) {
   case TKG_OP_GATHER:
     return in[1]->rank == 1;
   default:
-    return true;
+    return !strchr(tkg__ops[n->op].rows, 'p');
   }
 }
 
@@ -163,6 +163,16 @@ enum tkg_row_access tkg__row_access(const tkg_node *n, const tkg_node *const *in
   bool row = rows_letter(n->op, input) == 'r' && rows_hold(n, in) &&
              has_its_rows(n, in[input], tkg__op_reads(n->op, input));
   return row ? TKG_ACCESS_ROW : TKG_ACCESS_WHOLE;
+}
+
+bool tkg__rows_by_position(const tkg_node *n) {
+  return strchr(tkg__ops[n->op].rows, 'p') && n->rank == 2 && n->first_row == 0 &&
+         n->whole_rows == 0;
+}
+
+bool tkg__row_of_position(const tkg_node *n, const tkg_node *const *in, int input) {
+  return tkg__rows_by_position(n) && rows_letter(n->op, input) == 'r' && in[input]->rank == 2 &&
+         in[input]->shape[0] == n->shape[0];
 }
 
 bool tkg__column_access(const tkg_node *n, const tkg_node *const *in, int input) {

@@ -121,6 +121,11 @@ enum tkg_row_access {
 };
 enum tkg_row_access tkg__row_access(const tkg_node *n, const tkg_node *const *in, int input);
 
+/* Whether each row of the result, a matrix, can be computed without the others by an op that reads
+ * rows by their position (letter p of ops.def), and whether it then reads row i of this input. */
+bool tkg__rows_by_position(const tkg_node *n);
+bool tkg__row_of_position(const tkg_node *n, const tkg_node *const *in, int input);
+
 /* Whether the node is the sum of all elements of a matrix or of a list. */
 bool tkg__sums_all(const tkg_node *n, const tkg_node *const *in);
 

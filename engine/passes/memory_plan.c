@@ -300,7 +300,7 @@ static tkg_ids_order order_of(const tkg_planner *z, int i) {
   if (!backend->ids_order || z->p->storage[i] != i || tkg__in_small_group(z->p, i))
     return (tkg_ids_order){0};
   tkg__inputs_of(z->tape, n, in);
-  return backend->ids_order(n, in);
+  return backend->ids_order(n, in, z->p->group_of[i] >= 0);
 }
 
 static bool same_ids(const tkg_planner *z, int a, tkg_ids_order of_a, int b, tkg_ids_order of_b) {

@@ -4,19 +4,25 @@
  * They stand between others in the order of recording. So each waits until a node that is not small
  * reads it; then all that wait run, in groups. Other nodes move before those that wait: they read
  * none of them, and lifetimes are found in the order that results. A group of tiles, with the views
- * between its members, moves as one. */
+ * between its members, moves as one. A few numbers that stand behind and read nothing that is still
+ * to come, such as the factors of a loss's terms in backward, run with those that wait. */
 #include "small_groups.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/error.h"
 
+enum { NUMBERS = 64 }; /* elements of a value that may be made long before it is read */
+
 typedef struct waiting {
   tkg_program *p;
+  int32_t *from;  /* the order as it was */
   int32_t *nodes; /* that wait, in order, with their views */
   int count;
   bool *waits; /* by storage */
-  int placed;  /* places of the order that are final; all others before the current one wait */
+  bool *taken; /* by node: it is placed, or waits */
+  int placed;  /* places of the order that are final */
 } waiting;
 
 static const tkg_tile_rules *rules_of(const tkg_program *p) {
@@ -50,9 +56,33 @@ static void make_group(tkg_program *p, int first, int end) {
   p->groups[p->group_count++] = (tkg_group){.rows = 0};
 }
 
-/* Puts all that wait into the order, in groups of at most most_nodes. */
-static void place_waiting(waiting *w) {
+static void wait_for_reader(waiting *w, int i) {
+  w->nodes[w->count++] = i;
+  w->waits[w->p->storage[i]] = w->taken[i] = true;
+}
+
+static bool is_ready(const waiting *w, int i) {
+  const tkg_node *n = &w->p->tape->nodes[i];
+  for (int k = 0; k < n->inputs; k++)
+    if (w->p->tape->nodes[n->in[k]].op != TKG_OP_LEAF && !w->taken[n->in[k]]) return false;
+  return true;
+}
+
+/* Lets the few numbers behind place o that are ready wait as well, and their views. */
+static void fetch_numbers(waiting *w, int o) {
+  const tkg_program *p = w->p;
+  for (o++; o < p->order_count; o++) {
+    const int i = w->from[o];
+    if (w->taken[i] || tkg__count(&p->tape->nodes[i]) > NUMBERS || !is_ready(w, i)) continue;
+    if (p->storage[i] != i ? w->waits[p->storage[i]] : is_small(p, i)) wait_for_reader(w, i);
+  }
+}
+
+/* Puts all that wait into the order, in groups of at most most_nodes. Places up to o are placed or
+ * wait. */
+static void place_waiting(waiting *w, int o) {
   tkg_program *p = w->p;
+  if (w->count > 0) fetch_numbers(w, o);
   int first = w->placed, members = 0;
   for (int k = 0; k < w->count; k++) {
     const int i = w->nodes[k];
@@ -69,11 +99,12 @@ static void place_waiting(waiting *w) {
 }
 
 /* The place of the last member of the group of tiles that begins at place o; o if none does. */
-static int end_of_tiles(const tkg_program *p, int o) {
-  const int group = p->group_of[p->order[o]];
+static int end_of_tiles(const waiting *w, int o) {
+  const tkg_program *p = w->p;
+  const int group = p->group_of[w->from[o]];
   int last = o;
   for (int r = o + 1; group >= 0 && r < p->order_count; r++)
-    if (p->group_of[p->order[r]] == group) last = r;
+    if (p->group_of[w->from[r]] == group) last = r;
   return last;
 }
 
@@ -88,20 +119,24 @@ static bool reads_waiting(const waiting *w, int i) {
 static void place(waiting *w, int first, int last) {
   tkg_program *p = w->p;
   bool reads = false;
-  for (int o = first; o <= last; o++) reads |= reads_waiting(w, p->order[o]);
-  if (reads) place_waiting(w);
-  for (int o = first; o <= last; o++) p->order[w->placed++] = p->order[o];
+  for (int o = first; o <= last; o++) reads |= reads_waiting(w, w->from[o]);
+  if (reads) place_waiting(w, last);
+  for (int o = first; o <= last; o++) {
+    if (w->taken[w->from[o]]) continue;
+    w->taken[w->from[o]] = true;
+    p->order[w->placed++] = w->from[o];
+  }
 }
 
 /* Places or holds back node i, or the group of tiles that begins at place o. Returns the last place
  * that this takes. */
 static int place_next(waiting *w, int o) {
   const tkg_program *p = w->p;
-  const int i = p->order[o], last = end_of_tiles(p, o);
+  const int i = w->from[o], last = end_of_tiles(w, o);
   const bool view = p->storage[i] != i;
+  if (w->taken[i]) return o;
   if (view ? w->waits[p->storage[i]] : is_small(p, i)) {
-    w->nodes[w->count++] = i;
-    w->waits[p->storage[i]] = true;
+    wait_for_reader(w, i);
     return o;
   }
   place(w, o, last);
@@ -110,11 +145,16 @@ static int place_next(waiting *w, int o) {
 
 int tkg__group_small(tkg_program *p) {
   const size_t n = (size_t)p->tape->n + 1;
-  waiting w = {.p = p, .nodes = calloc(n, sizeof *w.nodes), .waits = calloc(n, sizeof *w.waits)};
-  const bool ok = w.nodes && w.waits;
-  for (int o = 0; ok && o < p->order_count; o++) o = place_next(&w, o);
-  if (ok) place_waiting(&w);
-  free(w.nodes);
-  free(w.waits);
+  int32_t *nodes = calloc(2 * n, sizeof *nodes);
+  bool *flags = calloc(2 * n, sizeof *flags);
+  const bool ok = nodes && flags;
+  if (ok) {
+    waiting w = {.p = p, .nodes = nodes, .from = nodes + n, .waits = flags, .taken = flags + n};
+    memcpy(w.from, p->order, (size_t)p->order_count * sizeof *w.from);
+    for (int o = 0; o < p->order_count; o++) o = place_next(&w, o);
+    place_waiting(&w, p->order_count);
+  }
+  free(nodes);
+  free(flags);
   return ok ? TKG_OK : tkg__fail(TKG_E_MEMORY, "small groups: no memory");
 }

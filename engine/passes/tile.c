@@ -26,51 +26,6 @@ static const tkg_tile_rules *rules_of(const tkg_tape *tape) { return tape->engin
 
 /* ---- what a node can be ---- */
 
-/* Whether the node makes a number per row of matrices. */
-static bool is_number_per_row(const tkg_node *n) {
-  return n->rank == 1 && (n->op == TKG_OP_DOT || (n->op == TKG_OP_SUM && n->i[0] == 2));
-}
-
-/* Whether input x of a list has an element, or a row, for each of its elements. */
-static bool has_element_per_one_of(const tkg_node *list, const tkg_node *x) {
-  if (is_number_per_row(list)) return x->rank == 2 && x->shape[0] == list->shape[0];
-  return x->rank < 2 && tkg__count(x) == tkg__count(list);
-}
-
-/* Whether the node makes a list of numbers, or one, from such or from rows: rows of one column.
- * What it costs on a device whose tiles have memory of their own is that it runs by itself. */
-static bool is_list(const tkg_tape *tape, const tkg_node *n) {
-  bool list = rules_of(tape)->most_bytes > 0 && n->dtype == TKG_F32 && n->rank < 2;
-  list = list && (is_number_per_row(n) || tkg__count(n) > rules_of(tape)->small);
-  for (int k = 0; k < n->inputs && list; k++) {
-    const tkg_node *x = &tape->nodes[n->in[k]];
-    list = x->dtype == TKG_F32 && (tkg__count(x) == 1 || has_element_per_one_of(n, x));
-  }
-  return list;
-}
-
-/* Whether a device whose tiles have memory of their own adds the node up tile by tile. */
-static bool sums_in_tiles(const tkg_tape *tape, const tkg_node *n, const tkg_node *const *in) {
-  return rules_of(tape)->most_bytes > 0 && tkg__sums_all(n, in) && in[0]->dtype == TKG_F32;
-}
-
-enum tkg_part tkg__part(const tkg_tape *tape, const tkg_node *n) {
-  const tkg_node *in[TKG_MAX_INPUTS];
-  if (n->op == TKG_OP_LEAF || (n->dtype == TKG_I32 && n->op != TKG_OP_GATHER)) return TKG_PART_NONE;
-  tkg__inputs_of(tape, n, in);
-  if (!rules_of(tape)->runs(n, in) || tkg__for_library(tape->engine, n)) return TKG_PART_NONE;
-  if (tkg__row_parts(n, in) > 0 || sums_in_tiles(tape, n, in)) return TKG_PART_REDUCES;
-  if (is_list(tape, n)) return TKG_PART_ROWS;
-  return tkg__rows_apart_by_list(n, in) ? TKG_PART_ROWS : TKG_PART_NONE;
-}
-
-bool tkg__aligned(const tkg_tape *tape, const tkg_node *n, int k) {
-  const tkg_node *in[TKG_MAX_INPUTS];
-  tkg__inputs_of(tape, n, in);
-  if (is_list(tape, n)) return has_element_per_one_of(n, in[k]);
-  return tkg__row_access(n, in, k) != TKG_ACCESS_WHOLE;
-}
-
 bool tkg__in_small_group(const tkg_program *p, int i) {
   return p->group_of[i] >= 0 && p->groups[p->group_of[i]].rows == 0;
 }
@@ -81,7 +36,7 @@ bool tkg__makes_parts(const tkg_program *p, int i) {
 }
 
 static tkg_row_range rows_of(const tkg_tape *tape, const tkg_node *n, enum tkg_part part) {
-  if (is_list(tape, n)) return (tkg_row_range){.rows = tkg__count(n)};
+  if (tkg__is_list(tape, n)) return (tkg_row_range){.rows = tkg__count(n)};
   return tkg__row_range(part == TKG_PART_REDUCES ? &tape->nodes[n->in[0]] : n);
 }
 
@@ -245,7 +200,8 @@ static tkg_row_range group_rows(const grouping *z, int i) {
   const tkg_row_range none = {.rows = -1};
   const tkg_row_range range = part == TKG_PART_NONE ? none : rows_of(z->tape, n, part);
   if (range.rows < 0 || (tkg__adds_up_small(n) && runs_small(z, i))) return none;
-  const bool runs = (is_list(z->tape, n) && range.rows == 1) || range.rows >= z->rules->least_rows;
+  const bool runs =
+      (tkg__is_list(z->tape, n) && range.rows == 1) || range.rows >= z->rules->least_rows;
   return runs ? range : none;
 }
 

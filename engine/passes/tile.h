@@ -16,6 +16,10 @@ enum tkg_part {
 };
 enum tkg_part tkg__part(const tkg_tape *tape, const tkg_node *n);
 
+/* Whether the node makes a list of numbers, or one, from such or from rows: rows of one column.
+ * What it costs on a device whose tiles have memory of their own is that it runs by itself. */
+bool tkg__is_list(const tkg_tape *tape, const tkg_node *n);
+
 /* Columns of a value in a tile: a list of numbers has one. */
 static inline int64_t tkg__tile_cols(const tkg_node *n) { return n->rank < 2 ? 1 : tkg__cols(n); }
 

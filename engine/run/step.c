@@ -1,7 +1,6 @@
 /* Running a plan: bind this step's tensors, run the nodes, copy the outputs. */
 #include "step.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -41,60 +40,6 @@ void tkg_step_release(tkg_step *step) {
   free(step);
 }
 
-static bool is_width(int bits) {
-  return bits == 32 || bits == 8 || bits == 4 || bits == 2 || bits == 1;
-}
-
-int tkg_step_set_value(tkg_step *step, const char *where, int nth, int bits) {
-  TKG__NEEDS(step && where, TKG_E_ARGUMENT);
-  if (!is_width(bits))
-    return tkg__fail(TKG_E_ARGUMENT, "bits of %s #%d: %d is not one of 32, 8, 4, 2, 1", where, nth,
-                     bits);
-  if (nth < 1 || nth > TKG_MOST_NTH)
-    return tkg__fail(TKG_E_ARGUMENT, "bits of %s #%d: a number of 1 to %d is expected", where, nth,
-                     TKG_MOST_NTH);
-  if (step->cache.count)
-    return tkg__fail(TKG_E_ARGUMENT, "bits of %s #%d: the step has a plan already", where, nth);
-  int n = step->policy.value_count;
-  tkg_value_bits *values = realloc(step->values, ((size_t)n + 1) * sizeof *values);
-  if (values) step->policy.values = step->values = values;
-  char *copy = values ? strdup(where) : NULL;
-  if (!copy) return tkg__fail(TKG_E_MEMORY, "no memory for the bits of a value");
-  step->values[n] = (tkg_value_bits){copy, nth, bits};
-  step->policy.value_count = n + 1;
-  return TKG_OK;
-}
-
-int tkg_step_set(tkg_step *step, const char *option, double value) {
-  TKG__NEEDS(step && option, TKG_E_ARGUMENT);
-  tkg_policy *p = &step->policy;
-  const struct {
-    const char *name;
-    bool *at;
-  } flags[] = {{"save", &p->save},   {"fuse", &p->fuse},     {"rows", &p->rows},
-               {"tiles", &p->tiles}, {"divide", &p->divide}, {"check", &p->check}};
-  for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
-    if (strcmp(option, flags[i].name) == 0) {
-      *flags[i].at = value != 0;
-      return TKG_OK;
-    }
-  if (strcmp(option, "bits") == 0) {
-    if (!is_width((int)value))
-      return tkg__fail(TKG_E_ARGUMENT, "bits: %g is not one of 32, 8, 4, 2, 1", value);
-    p->bits = (int)value;
-  } else if (strcmp(option, "rank_bits") == 0 && (value == 8 || value == 32))
-    p->rank_bits = (int)value;
-  else if (strcmp(option, "rounding") == 0 && value >= 0 && value < TKG_ROUNDINGS)
-    p->rounding = (int)value;
-  else if (strcmp(option, "small") == 0 && value >= 0)
-    p->small = (int64_t)value;
-  else if (strcmp(option, "number") == 0 && value >= 0 && value <= UINT32_MAX)
-    step->number = (uint32_t)value;
-  else
-    return tkg__fail(TKG_E_ARGUMENT, "a step has no option '%s' with the value %g", option, value);
-  return TKG_OK;
-}
-
 /* ---- binding ---- */
 
 typedef struct run {
@@ -105,6 +50,7 @@ typedef struct run {
   tkg_optimizer *optimizer;
   tkg_run_context context;
   tkg_tensor **outputs; /* those of the program that exist so far; NULL for the others */
+  int copied;           /* the status of the outputs that are copied behind the run */
 } run;
 
 static tkg_run_context context_of(const tkg_step *step, const tkg_optimizer *o) {
@@ -329,26 +275,6 @@ static int queue_or_replay(const run *r) {
   return keep_message(r, backend->replay(r->replay->capture));
 }
 
-/* Runs the program. Some devices queue work: their errors are known at the end of the run. */
-static int run_all(const run *r) {
-  char message[512];
-  const tkg_backend *backend = r->step->engine->backend;
-  if (r->step->engine->plan_only) return TKG_OK;
-  if (r->step->engine->ranks > 1 && !r->step->engine->collective)
-    return tkg__fail(TKG_E_ARGUMENT, "run: ranks that are not there can only be planned for");
-  const double began = r->step->engine->profile ? tkg__profile_clock() : 0;
-  int status = backend->begin ? keep_message(r, backend->begin(&r->context)) : TKG_OK;
-  if (status) return status;
-  status = queue_or_replay(r);
-  int late = backend->finish ? backend->finish(message, (int)sizeof message) : TKG_OK;
-  const int other = tkg__left_alone(r->step->engine, late);
-  if (r->step->engine->profile) tkg__profile_run(r->step->engine, began, r->context.step);
-  if (other) return other;
-  /* A wrong id explains a NaN: the op that met it may have computed anything. */
-  bool later = late && (!status || status == TKG_E_NOT_FINITE);
-  return later ? tkg__fail(late, "%s", message) : status;
-}
-
 /* ---- outputs ---- */
 
 /* Creates a tensor for the value of a node; it is filled only on a plan-only engine, with zeros. */
@@ -392,6 +318,42 @@ static int copy_outputs(const run *r, bool of_leaves) {
   return TKG_OK;
 }
 
+/* Copies the outputs that do not lie in a leaf's memory, and lets those that are read next come
+ * with the end of the run. */
+static int queue_outputs(const run *r) {
+  const tkg_backend *backend = r->step->engine->backend;
+  const int status = copy_outputs(r, false);
+  for (int i = 0; i < r->p->output_count && !status && backend->result; i++)
+    backend->result(r->outputs[i]->data, tkg__tensor_bytes(r->outputs[i]));
+  return status;
+}
+
+/* ---- the run ---- */
+
+/* Runs the program. Some devices queue work: their errors are known at the end of the run. */
+static int run_all(run *r) {
+  char message[512];
+  const tkg_backend *backend = r->step->engine->backend;
+  if (r->step->engine->plan_only) {
+    r->copied = copy_outputs(r, false);
+    return TKG_OK;
+  }
+  if (r->step->engine->ranks > 1 && !r->step->engine->collective)
+    return tkg__fail(TKG_E_ARGUMENT, "run: ranks that are not there can only be planned for");
+  const double began = r->step->engine->profile ? tkg__profile_clock() : 0;
+  int status = backend->begin ? keep_message(r, backend->begin(&r->context)) : TKG_OK;
+  if (status) return status;
+  status = queue_or_replay(r);
+  if (!status) r->copied = queue_outputs(r);
+  int late = backend->finish ? backend->finish(message, (int)sizeof message) : TKG_OK;
+  const int other = tkg__left_alone(r->step->engine, late);
+  if (r->step->engine->profile) tkg__profile_run(r->step->engine, began, r->context.step);
+  if (other) return other;
+  /* A wrong id explains a NaN: the op that met it may have computed anything. */
+  bool later = late && (!status || status == TKG_E_NOT_FINITE);
+  return later ? tkg__fail(late, "%s", message) : status;
+}
+
 static void discard_outputs(const run *r) {
   for (int i = 0; i < r->p->output_count; i++) {
     tkg_tensor_release(r->outputs[i]);
@@ -430,8 +392,8 @@ int tkg_step_run(tkg_step *step, tkg_tape *tape, int loss, tkg_optimizer *optimi
   int status = tkg__optimizer_join(optimizer, tape);
   if (!status) status = tkg__plan_find(&step->cache, tape, &request, &step->policy, &plan);
   if (status) return status;
-  run r = {step,   tape, &plan->program, &plan->replay, optimizer, context_of(step, optimizer),
-           outputs};
+  run r = {step,    tape,  &plan->program, &plan->replay, optimizer, context_of(step, optimizer),
+           outputs, TKG_OK};
   status = check_leaves(&r);
   for (int i = 0; i < n; i++) outputs[i] = NULL;
   if (!status) status = tkg__arena_reserve(step->engine, r.p->arena_bytes, r.p->at_peak);
@@ -441,7 +403,7 @@ int tkg_step_run(tkg_step *step, tkg_tape *tape, int loss, tkg_optimizer *optimi
   if (!status) status = run_all(&r);
   /* The parameters have changed, whatever fails from here on. */
   if (r.p->updates && !status) count_update(&r);
-  if (!status) status = copy_outputs(&r, false);
+  if (!status) status = r.copied;
   if (!status && loss >= 0 && !optimizer) status = copy_gradients(&r);
   if (status) discard_outputs(&r);
   return status;
@@ -489,7 +451,7 @@ int tkg_optimizer_update(tkg_optimizer *optimizer, tkg_tensor *const *parameters
   if (!status) status = record_updates(optimizer, p.tape, parameters, n);
   if (!status) status = tkg__spread(&p);
   if (!status) status = tkg__plan(&p);
-  run r = {&step, p.tape, &p, NULL, optimizer, context_of(&step, optimizer), NULL};
+  run r = {&step, p.tape, &p, NULL, optimizer, context_of(&step, optimizer), NULL, TKG_OK};
   if (!status) status = tkg__arena_reserve(step.engine, p.arena_bytes, p.at_peak);
   if (!status) status = run_all(&r);
   if (!status) count_update(&r);

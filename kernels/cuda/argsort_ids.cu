@@ -97,14 +97,17 @@ int tkg__argsort_ids(const tkg_call *c, const tkg_argsort *o, const int32_t *ids
                          places, tkg_argsort_places(c, o), o->count, o->bits, stream);
 }
 
-tkg_ids_order tkg__ids_order(const tkg_node *node, const tkg_node *const *in) {
+tkg_ids_order tkg__ids_order(const tkg_node *node, const tkg_node *const *in, bool tiled) {
   tkg_ids_order r = {};
   switch (node->op) {
   case TKG_OP_SCATTER_ADD:
     r.input = 1;
     break;
-  case TKG_OP_NEIGHBOR_SCATTER:
   case TKG_OP_GROUPED_MATMUL:
+    if (tiled) return r; /* it sorts nothing there (tile_rows.cuh) */
+    r.input = 2;
+    break;
+  case TKG_OP_NEIGHBOR_SCATTER:
   case TKG_OP_GROUPED_OUTER:
     r.input = 2;
     break;

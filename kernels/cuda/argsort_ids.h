@@ -40,6 +40,6 @@ static inline uint32_t *tkg_argsort_part(const tkg_call *c, int64_t offset) {
 }
 
 /* Which order a node needs (tkg_backend.ids_order). */
-tkg_ids_order tkg__ids_order(const tkg_node *node, const tkg_node *const *in);
+tkg_ids_order tkg__ids_order(const tkg_node *node, const tkg_node *const *in, bool tiled);
 
 #endif

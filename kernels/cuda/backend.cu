@@ -14,6 +14,7 @@
 #include "family.h"
 #include "launch.h"
 #include "pool.h"
+#include "result_page.h"
 #include "row_parts.h"
 #include "run_params.h"
 #include "spmm.h"
@@ -74,6 +75,7 @@ static void *allocate(int64_t bytes) {
 
 static void release(void *memory) {
   lock_device();
+  tkg__result_page_drop(memory, 1);
   tkg__spmm_forget(memory);
   tkg__pool_release(memory);
   unlock_device();
@@ -81,6 +83,7 @@ static void release(void *memory) {
 
 static void write(void *to, const void *from, int64_t bytes) {
   lock_device();
+  tkg__result_page_drop(to, bytes);
   tkg__spmm_forget(to);
   keep_error(tkg__upload(to, from, bytes, device.stream));
   unlock_device();
@@ -90,7 +93,8 @@ static void write(void *to, const void *from, int64_t bytes) {
 static int read(void *to, const void *from, int64_t bytes) {
   lock_device();
   const int status = tkg__nccl_wait(device.stream);
-  if (!status) keep_error(tkg__download(to, from, bytes, device.stream));
+  if (!status && !tkg__result_page_read(to, from, bytes))
+    keep_error(tkg__download(to, from, bytes, device.stream));
   const cudaError_t error = device.error;
   unlock_device();
   if (status || !error) return status;
@@ -99,6 +103,7 @@ static int read(void *to, const void *from, int64_t bytes) {
 
 static void copy(void *to, const void *from, int64_t bytes) {
   lock_device();
+  tkg__result_page_drop(to, bytes);
   if (bytes > 0)
     keep_error(cudaMemcpyAsync(to, from, (size_t)bytes, cudaMemcpyDeviceToDevice, device.stream));
   unlock_device();
@@ -106,6 +111,7 @@ static void copy(void *to, const void *from, int64_t bytes) {
 
 static void zero(void *memory, int64_t bytes) {
   lock_device();
+  tkg__result_page_drop(memory, bytes);
   if (bytes > 0) keep_error(cudaMemsetAsync(memory, 0, (size_t)bytes, device.stream));
   unlock_device();
 }
@@ -221,10 +227,15 @@ static const char *lost(void) { return device.lost ? cudaGetErrorString(device.l
 
 static int begin(const tkg_run_context *context) {
   lock_device();
+  tkg__result_page_clear();
   const int status = device.lost ? tkg__fail(TKG_E_DEVICE, "an earlier error: %s", lost())
                                  : tkg__run_params_upload(context, device.stream);
   if (status) unlock_device();
   return status;
+}
+
+static void result(const void *from, int64_t bytes) {
+  keep_error(tkg__result_page_add(from, bytes, device.stream));
 }
 
 static bool capture_begin(void) { return tkg__capture_begin(device.stream); }
@@ -316,6 +327,7 @@ static tkg_backend table(void) {
   b.link = &exchanges;
   b.lost = lost;
   b.begin = begin;
+  b.result = result;
   b.finish = finish;
   b.capture_begin = capture_begin;
   b.capture_end = capture_end;
@@ -401,6 +413,7 @@ static int open_device(int number) {
   join_tables();
   int status = tkg__device_errors_open(device.stream);
   if (!status) status = tkg__run_params_open();
+  if (!status) status = tkg_cuda_status(tkg__result_page_open());
   if (!status) status = tkg__tiles_open(&properties, &backend.tiles);
   if (status) device.number = -1;
   return status;

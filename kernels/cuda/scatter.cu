@@ -4,14 +4,15 @@
  * Float atomics would be the short way, but sums would then depend on timing. Instead ids are
  * sorted together with their positions (argsort_ids.h), so that the rows of one destination follow
  * each other, in order of position. The sorted list is cut into chunks of equal length, one group
- * of threads per chunk: a hub that 60,000 rows are added to is the work of a thousand groups.
+ * of threads per chunk, short ones while they do not fill the device: a hub that 60,000 rows are
+ * added to is the work of a thousand groups.
  *
  *   sorted ids   3 3 3 5 | 5 5 5 5 | 5 7 7 9
  *   chunk 0 adds 3 to its row, and leaves its part of 5 (the beginning of its run) in `parts`
  *   chunk 1 leaves its part of 5 as well; so does chunk 2, which adds 7 and 9
  *   then the chunk in which a cut run begins adds the parts up, in order, and adds them to 5's row
  *
- * Few rows need no parts: one kernel sums run by run.
+ * Few rows need no parts: one kernel sums run by run, a long run by all groups of a block.
  *
  * The parts of a hub would be a long chain for one group: one block takes them, each of its groups
  * every so-manieth part. Each row of g is read once, each destination read and written once. All
@@ -22,21 +23,36 @@
 #include "launch.h"
 #include "vec4.cuh"
 
-enum { CHUNK = 64, AHEAD = 4, PARTS_AHEAD = 8 };
-enum { FEW = 4096 }; /* rows that are added without parts */
-enum { HUB = 32 };   /* a run with more chunks after its first is a hub's */
+enum { AHEAD = 4, PARTS_AHEAD = 8 };
+enum { LEAST_CHUNK = 8, MOST_CHUNK = 64 }; /* rows, powers of two */
+enum { FILLING = 256 * TKG_THREADS };      /* threads that fill a device: of no certain one */
+enum { FEW = 1 << 15 };                    /* rows that are added without parts */
+enum { HUB = 32 };                         /* a run with more chunks after its first is a hub's */
 
 /* out[ids[p]] += w[p] g[p / k] for p in 0..count-1; out is [n,d] and begins as base. */
 typedef struct scatter {
-  int64_t count, k, n, d, chunks;
+  int64_t count, k, n, d;
   const float *g, *w; /* w is NULL for ones */
   const int32_t *ids;
   const float *base; /* NULL: zeros; may be out */
   float *out;
 } scatter;
 
-static int64_t scratch_of(int64_t count, int64_t n, int64_t d) {
-  const int64_t parts = count > FEW ? 4 * 2 * tkg_ceil(count, CHUNK) * d : 0;
+/* Rows of a chunk: as many as give each of the threads that fill a device one column of one. */
+static int chunk_of(int64_t count, int64_t d) {
+  const int64_t columns = tkg_power(tkg_ceil(d, 4), TKG_WARP);
+  int length = LEAST_CHUNK;
+  while (length < MOST_CHUNK && (int64_t)length * FILLING < count * columns) length *= 2;
+  return length;
+}
+
+/* Chunks are cut for the whole row: on each rank alike where its columns are dealt out. */
+static int64_t chunk_for(const tkg_node *node, int64_t count, int64_t d) {
+  return chunk_of(count, node->whole_cols ? node->whole_cols : d);
+}
+
+static int64_t scratch_of(const tkg_node *node, int64_t count, int64_t n, int64_t d) {
+  const int64_t parts = count > FEW ? 4 * 2 * tkg_ceil(count, chunk_for(node, count, d)) * d : 0;
   return tkg__argsort_plan(count, n).bytes + parts;
 }
 
@@ -44,7 +60,7 @@ static int64_t scratch_of(int64_t count, int64_t n, int64_t d) {
 
 /* The sorted list as kernels read it. T is float or float4. */
 template <class T> struct sorted {
-  int64_t count, k, n, cols, chunks;
+  int64_t count, k, n, cols, chunks, length; /* length: rows of a chunk */
   const uint32_t *keys, *places;
   const T *g;
   const float *w;
@@ -57,8 +73,8 @@ template <class T>
 static __device__ __forceinline__ void put_run(const sorted<T> &s, int64_t chunk, int64_t first,
                                                int64_t last, int64_t j, T sum) {
   const uint32_t key = s.keys[first];
-  const bool before = first == chunk * CHUNK && first > 0 && s.keys[first - 1] == key;
-  const bool after = last == (chunk + 1) * CHUNK && last < s.count && s.keys[last] == key;
+  const bool before = first == chunk * s.length && first > 0 && s.keys[first - 1] == key;
+  const bool after = last == (chunk + 1) * s.length && last < s.count && s.keys[last] == key;
   if (key == (uint32_t)s.n) return;
   if (before || after) {
     s.parts[(2 * chunk + !before) * s.cols + j] = sum;
@@ -71,8 +87,8 @@ static __device__ __forceinline__ void put_run(const sorted<T> &s, int64_t chunk
 /* Sums column j of a chunk, run by run: loads a few rows, then adds them in order. */
 template <class T>
 static __device__ __forceinline__ void sum_chunk(const sorted<T> &s, int64_t chunk, int64_t j) {
-  const int64_t end = (chunk + 1) * CHUNK < s.count ? (chunk + 1) * CHUNK : s.count;
-  int64_t run = chunk * CHUNK;
+  const int64_t end = (chunk + 1) * s.length < s.count ? (chunk + 1) * s.length : s.count;
+  int64_t run = chunk * s.length;
   T sum;
   vec4_clear(&sum);
   for (int64_t first = run; first < end; first += AHEAD) {
@@ -107,7 +123,7 @@ template <class T> static __global__ void chunks_kernel(sorted<T> s) {
 /* Whether a run that is cut at the end of this chunk begins in it. */
 template <class T>
 static __device__ __forceinline__ bool begins_run(const sorted<T> &s, int64_t chunk) {
-  const int64_t first = chunk * CHUNK, end = first + CHUNK;
+  const int64_t first = chunk * s.length, end = first + s.length;
   if (end >= s.count) return false;
   const uint32_t key = s.keys[end - 1];
   if (s.keys[end] != key || key == (uint32_t)s.n) return false;
@@ -120,7 +136,7 @@ template <class T>
 static __device__ __forceinline__ bool begins_hub(const sorted<T> &s, int64_t chunk) {
   const int64_t far = chunk + 1 + HUB;
   return begins_run(s, chunk) && far < s.chunks &&
-         s.keys[far * CHUNK] == s.keys[chunk * CHUNK + CHUNK - 1];
+         s.keys[far * s.length] == s.keys[chunk * s.length + s.length - 1];
 }
 
 /* The sum of a run's parts in chunks first, first + step, ... */
@@ -129,13 +145,13 @@ static __device__ __forceinline__ T sum_parts(const sorted<T> &s, uint32_t key, 
                                               int64_t step, int64_t j) {
   T sum;
   vec4_clear(&sum);
-  for (int64_t c = first; c < s.chunks && s.keys[c * CHUNK] == key; c += PARTS_AHEAD * step) {
+  for (int64_t c = first; c < s.chunks && s.keys[c * s.length] == key; c += PARTS_AHEAD * step) {
     T part[PARTS_AHEAD];
     TKG_UNROLL
     for (int a = 0; a < PARTS_AHEAD; a++) {
       const int64_t at = c + a * step;
       vec4_clear(&part[a]);
-      if (at < s.chunks && s.keys[at * CHUNK] == key) part[a] = s.parts[2 * at * s.cols + j];
+      if (at < s.chunks && s.keys[at * s.length] == key) part[a] = s.parts[2 * at * s.cols + j];
     }
     TKG_UNROLL
     for (int a = 0; a < PARTS_AHEAD; a++) sum = vec4_add(sum, part[a]);
@@ -151,36 +167,55 @@ static __device__ __forceinline__ void add_run(const sorted<T> &s, uint32_t key,
   *to = vec4_add(*to, vec4_add(s.parts[(2 * chunk + 1) * s.cols + j], others));
 }
 
-/* One group per run that was cut and is no hub's. */
-template <class T> static __global__ void runs_kernel(sorted<T> s) {
-  for (int64_t c = tkg_first_row(); c < s.chunks; c += tkg_row_stride()) {
-    if (!begins_run(s, c) || begins_hub(s, c)) continue;
-    const uint32_t key = s.keys[c * CHUNK + CHUNK - 1];
-    for (int64_t j = threadIdx.x; j < s.cols; j += blockDim.x)
-      add_run(s, key, c, j, sum_parts(s, key, c + 1, 1, j));
+/* The other parts of a hub's run, by all groups of a block; their sums are added in order. */
+template <class T> static __device__ void add_hub(const sorted<T> &s, int64_t chunk, T *sums) {
+  const uint32_t key = s.keys[(chunk + 1) * s.length - 1];
+  for (int64_t j0 = 0; j0 < s.cols; j0 += blockDim.x) {
+    const int64_t j = j0 + threadIdx.x;
+    if (j < s.cols)
+      sums[threadIdx.y * blockDim.x + threadIdx.x] =
+          sum_parts(s, key, chunk + 1 + threadIdx.y, blockDim.y, j);
+    __syncthreads();
+    if (threadIdx.y == 0 && j < s.cols) {
+      T sum = sums[threadIdx.x];
+      for (unsigned y = 1; y < blockDim.y; y++)
+        sum = vec4_add(sum, sums[y * blockDim.x + threadIdx.x]);
+      add_run(s, key, chunk, j, sum);
+    }
+    __syncthreads(); /* before the next columns' sums are written */
   }
 }
 
-/* One block per hub's run. The sums of its groups are added in shared memory, in order. */
-template <class T> static __global__ void hubs_kernel(sorted<T> s) {
+/* What a block leaves to all of its groups: places, in any order. */
+struct left_over {
+  int32_t *places, *number; /* shared memory */
+};
+
+static __device__ __forceinline__ void leave(const left_over &l, int64_t place) {
+  if (threadIdx.x == 0) l.places[atomicAdd(l.number, 1)] = (int32_t)place;
+}
+
+/* One group per run that was cut, or the block for a hub's. */
+template <class T> static __global__ void runs_kernel(sorted<T> s) {
   TKG_SHARED(T, sums, [TKG_THREADS]);
-  for (int64_t c = blockIdx.x; c < s.chunks; c += gridDim.x) {
-    if (!begins_hub(s, c)) continue; /* for all threads of the block */
-    const uint32_t key = s.keys[c * CHUNK + CHUNK - 1];
-    for (int64_t j0 = 0; j0 < s.cols; j0 += blockDim.x) {
-      const int64_t j = j0 + threadIdx.x;
-      if (j < s.cols)
-        sums[threadIdx.y * blockDim.x + threadIdx.x] =
-            sum_parts(s, key, c + 1 + threadIdx.y, blockDim.y, j);
-      __syncthreads();
-      if (threadIdx.y == 0 && j < s.cols) {
-        T sum = sums[threadIdx.x];
-        for (unsigned y = 1; y < blockDim.y; y++)
-          sum = vec4_add(sum, sums[y * blockDim.x + threadIdx.x]);
-        add_run(s, key, c, j, sum);
-      }
-      __syncthreads(); /* before the next columns' sums are written */
+  TKG_SHARED(int32_t, found, [TKG_THREADS]);
+  TKG_SHARED(int32_t, number, [1]);
+  for (int64_t first = (int64_t)blockIdx.x * blockDim.y; first < s.chunks;
+       first += (int64_t)gridDim.x * blockDim.y) {
+    const int64_t c = first + threadIdx.y;
+    if (threadIdx.x == 0 && threadIdx.y == 0) number[0] = 0;
+    __syncthreads();
+    if (c < s.chunks && begins_hub(s, c)) {
+      leave({found, number}, c);
+    } else if (c < s.chunks && begins_run(s, c)) {
+      const uint32_t key = s.keys[(c + 1) * s.length - 1];
+      for (int64_t j = threadIdx.x; j < s.cols; j += blockDim.x)
+        add_run(s, key, c, j, sum_parts(s, key, c + 1, 1, j));
     }
+    __syncthreads();
+    const int hubs = number[0];
+    for (int h = 0; h < hubs; h++) add_hub(s, found[h], sums);
+    __syncthreads(); /* before `number` is written again */
   }
 }
 
@@ -253,8 +288,8 @@ template <class T> static __global__ void few_kernel(sorted<T> s) {
       if (p + LONG >= s.count || s.keys[p + LONG] != key) {
         for (int64_t j = threadIdx.x; j < s.cols; j += blockDim.x)
           add_to_row(s, key, j, sum_run(s, key, p, 1, j));
-      } else if (threadIdx.x == 0) {
-        found[atomicAdd(&number[0], 1)] = (int32_t)p;
+      } else {
+        leave({found, number}, p);
       }
     }
     __syncthreads();
@@ -276,7 +311,8 @@ static void add_launch(const tkg_call *c, const scatter &z, const tkg_argsort &o
   s.k = z.k;
   s.n = z.n;
   s.cols = cols;
-  s.chunks = z.chunks;
+  s.length = chunk_for(c->node, z.count, z.d);
+  s.chunks = tkg_ceil(z.count, s.length);
   s.keys = tkg_argsort_keys(c);
   s.places = tkg_argsort_places(c, &o);
   s.g = reinterpret_cast<const T *>(z.g);
@@ -287,12 +323,8 @@ static void add_launch(const tkg_call *c, const scatter &z, const tkg_argsort &o
     tkg_launch(few_kernel<T>, tkg_tile(z.count, whole), stream, s);
     return;
   }
-  const tkg_shape groups = tkg_tile(z.chunks, cols);
-  tkg_launch(chunks_kernel<T>, groups, stream, s);
-  tkg_launch(runs_kernel<T>, groups, stream, s);
-  if (z.chunks > HUB + 1)
-    tkg_launch(hubs_kernel<T>, {dim3(tkg_blocks(z.chunks)), tkg_tile(z.chunks, whole).block, 0},
-               stream, s);
+  tkg_launch(chunks_kernel<T>, tkg_tile(s.chunks, cols), stream, s);
+  tkg_launch(runs_kernel<T>, tkg_tile(s.chunks, whole), stream, s);
 }
 
 static void begin(const scatter &z, cudaStream_t stream) {
@@ -313,7 +345,6 @@ static int scatter_rows(const tkg_call *c, scatter z, cudaStream_t stream) {
   }
   begin(z, stream);
   if (z.count == 0) return TKG_OK;
-  z.chunks = tkg_ceil(z.count, CHUNK);
   const tkg_argsort o = tkg__argsort_plan(z.count, z.n);
   const int status = tkg__argsort_ids(c, &o, z.ids, error, stream);
   if (status) return status;
@@ -338,7 +369,7 @@ static int scatter_add_run(const tkg_call *c, cudaStream_t stream) {
 }
 
 static int64_t scatter_add_scratch(const tkg_node *node, const tkg_node *const *in) {
-  return scratch_of(tkg__count(in[1]), node->shape[0], tkg__run_length(node, 1));
+  return scratch_of(node, tkg__count(in[1]), node->shape[0], tkg__run_length(node, 1));
 }
 
 static int neighbor_scatter_run(const tkg_call *c, cudaStream_t stream) {
@@ -356,7 +387,7 @@ static int neighbor_scatter_run(const tkg_call *c, cudaStream_t stream) {
 }
 
 static int64_t neighbor_scatter_scratch(const tkg_node *node, const tkg_node *const *in) {
-  return scratch_of(tkg__count(in[2]), node->shape[0], tkg__cols(node));
+  return scratch_of(node, tkg__count(in[2]), node->shape[0], tkg__cols(node));
 }
 
 /* ---- take_grad: g[b,j], ids[b,j] -> out[b,r] ---- */

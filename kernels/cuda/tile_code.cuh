@@ -20,6 +20,7 @@
 #include "tile_elementwise.cuh"
 #include "tile_op.cuh"
 #include "tile_product.cuh"
+#include "tile_rows.cuh"
 
 #define TILE_EDGE_OPS(X) X(AGGREGATE) X(AGGREGATE_INDEXED) X(AGGREGATE_MUL) X(AGGREGATE_MUL_INDEXED)
 #define TILE_OPS(X)                                                                                \
@@ -37,6 +38,11 @@
   X(WIDEN)                                                                                         \
   X(BROADCAST)                                                                                     \
   X(GATHER)                                                                                        \
+  X(GROUPED_MATMUL)                                                                                \
+  X(NEIGHBOR_SUM)                                                                                  \
+  X(NEIGHBOR_DOT)                                                                                  \
+  X(NEIGHBOR_OUTER)                                                                                \
+  X(RELATION_SCORE)                                                                                \
   X(SCATTER_ADD)                                                                                   \
   X(ROW_NORM)                                                                                      \
   X(NORMALIZE)                                                                                     \
@@ -156,14 +162,6 @@ template <> struct tile_code<TKG_OP_DOT> : tile_plain {
 
 /* ---- rows side by side, and rows by id ---- */
 
-/* Units of T in rows of a tile; f(row, unit). */
-template <class F>
-static __device__ __forceinline__ void tile_units(int rows, int units, const F &f) {
-  TKG_ROLLED
-  for (tkg_place p(tkg_in_block(), (uint32_t)units); p.row < (uint32_t)rows; p.go_on())
-    f((int)p.row, (int)p.unit);
-}
-
 /* Host: whether all columns of inputs and result are whole units of four. */
 static inline bool concat_by_four(const tile_op &o) {
   bool four = o.four && o.cols % 4 == 0;
@@ -250,11 +248,13 @@ template <> struct tile_code<TKG_OP_BROADCAST> : tile_plain {
 
 template <> struct tile_code<TKG_OP_GATHER> : tile_plain {
   static bool runs(const tkg_node *n, const tkg_node *const *in) {
+    if (in[0]->rank == 1) return n->dtype == TKG_F32 && in[0]->dtype == TKG_F32;
     return n->dtype == in[0]->dtype && (n->dtype == TKG_F32 || n->dtype == TKG_I32) &&
            in[0]->rank == 2;
   }
   static int fill(tile_op *o, const tkg_tile_call *t, cudaStream_t) {
     o->four = tile_aligned(t->call.data[0]) && tile_aligned(t->call.out) && o->cols % 4 == 0;
+    o->step[0] = 0; /* the table, were it a list of as many elements */
     o->x.gather = {t->call.in[0]->shape[0], tkg__error_slot_ids(&t->call, t->call.in[0]->shape[0])};
     return TKG_OK;
   }

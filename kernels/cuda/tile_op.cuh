@@ -6,6 +6,7 @@
 #include "aggregate.cuh"
 #include "codes.cuh"
 #include "elementwise.cuh"
+#include "neighbor_sum.cuh"
 #include "normalize.cuh"
 #include "random.cuh"
 
@@ -51,6 +52,18 @@ typedef struct tile_gather {
   tkg_error_slot error;
 } tile_gather;
 
+typedef struct tile_grouped {
+  int64_t groups; /* matrices */
+  tkg_error_slot error;
+  int k;
+  bool transposed; /* matrices are [n, k] */
+} tile_grouped;
+
+typedef struct tile_neighbours {
+  neighbours h;
+  int k, d; /* neighbours of a row; columns of the table */
+} tile_neighbours;
+
 /* Of a small group (small.cu): where elements lie that do not follow each other. */
 typedef struct small_sum {
   tkg_view outs, terms; /* strides 0 of both: of the input */
@@ -74,6 +87,8 @@ union tile_extra {
   tile_norm norm;
   tile_sorted sorted;
   tile_gather gather;
+  tile_grouped grouped;
+  tile_neighbours neighbourhood;
   dropout_numbers dropout;
   random_stream random;
   terms<float4, plain_rows<float4>> plain_by_four;

@@ -204,8 +204,10 @@ static void fill_operands(tile_op *o, const tkg_tile_call *t) {
   for (int k = 0; k < c->node->inputs && k < TILE_INPUTS; k++) {
     o->in[k] = static_cast<const char *>(c->data[k]);
     o->four = o->four && tile_aligned(o->in[k]);
-    const bool by_row = c->node->rank < 2 ? tile_list_rows(c->in[k]) == tkg__count(c->node)
-                                          : tkg__row_access(c->node, c->in, k) != TKG_ACCESS_WHOLE;
+    const bool by_row = c->node->rank < 2
+                            ? tile_list_rows(c->in[k]) == tkg__count(c->node)
+                            : tkg__row_access(c->node, c->in, k) != TKG_ACCESS_WHOLE ||
+                                  tkg__row_of_position(c->node, c->in, k);
     if (t->reduces || by_row) o->step[k] = row_step(c->in[k]);
   }
 }
@@ -308,7 +310,7 @@ static bool rows_have_room(const tkg_node *node, const tkg_node *const *in) {
 
 static bool runs(const tkg_node *node, const tkg_node *const *in) {
   if (node->rank < 2 && !is_elementwise(node->op) && node->op != TKG_OP_DOT &&
-      node->op != TKG_OP_SUM)
+      node->op != TKG_OP_SUM && node->op != TKG_OP_GATHER)
     return false;
   for (int k = 0; k < node->inputs; k++)
     if (in[k]->dtype == TKG_F32 && tkg__count(in[k]) == 0) return false;

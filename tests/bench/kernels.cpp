@@ -265,7 +265,7 @@ struct bench {
       c.out = in_place ? c.data[0] : make(node.dtype, {}, out_bytes()).data;
       const int64_t scratch = device->scratch_bytes(&node, c.in);
       if (scratch > 0) c.scratch = make(TKG_F32, {}, scratch).data;
-      const int64_t order = device->ids_order ? device->ids_order(&node, c.in).bytes : 0;
+      const int64_t order = device->ids_order ? device->ids_order(&node, c.in, false).bytes : 0;
       if (order > 0) c.order = make(TKG_F32, {}, order).data;
       const double took = measure(&c);
       name = name ? name : infos[node.op].name;

@@ -445,7 +445,7 @@ static void neighbourhoods(void) {
   const bool with = below(3) != 0;
   const array exact = floats(with ? dims{m, d} : dims{n * k, d});
   const array x = below(3) ? exact : halves(exact);
-  array by = ids({n, k}, m);
+  array by = ids(below(2) ? dims{n, k} : dims{n * k}, m);
   spoil(by, m);
   tkg_node o = node_of(TKG_OP_NEIGHBOR_SUM, TKG_F32, {n, d});
   std::vector<array> in = {floats({n, k}), x};
@@ -470,7 +470,8 @@ static void neighbourhoods(void) {
   }
   compare(&o, in, sums_of(most_equal(by)), over);
   o = node_of(TKG_OP_RELATION_SCORE, TKG_F32, {n, k});
-  in = {floats({n, d}), floats({m, d}), by};
+  in = {floats({n, d}), floats({m, d}), ids({n, k}, m)};
+  spoil(in[2], m);
   compare(&o, in, sums_of(d), -1);
 }
 
@@ -506,13 +507,21 @@ static void saved(void) {
   compare(&n, in, 0, -1);
 }
 
-/* A hub that 60,000 rows are added to. Runs once. */
+/* A hub that 60,000 rows are added to, and one of 20,000 weighted rows. Runs once. */
 static void hub(void) {
   array by = ids({70000}, 40);
   for (int64_t p = 0; p < 60000; p++) by.i()[p + below(10000)] = 17;
-  tkg_node n = node_of(TKG_OP_SCATTER_ADD, TKG_F32, {40, 20});
-  std::vector<array> in = {floats({70000, 20}), by};
-  n.inputs = 2;
+  for (int64_t d : {20, 3}) {
+    tkg_node n = node_of(TKG_OP_SCATTER_ADD, TKG_F32, {40, d});
+    std::vector<array> in = {floats({70000, d}), by};
+    n.inputs = 2;
+    compare(&n, in, sums_of(most_equal(by)), -1);
+  }
+  by = ids({9000, 4}, 5000);
+  for (int64_t p = 0; p < 20000; p++) by.i()[p + below(10000)] = 17;
+  tkg_node n = node_of(TKG_OP_NEIGHBOR_SCATTER, TKG_F32, {5000, 6});
+  std::vector<array> in = {floats({9000, 4}), floats({9000, 6}), by};
+  n.inputs = 3;
   compare(&n, in, sums_of(most_equal(by)), -1);
 }
 
@@ -569,6 +578,8 @@ static void open_all(const char *engine, const char *backend, const char *name) 
   codec_bytes = (int64_t(*)(int, int64_t, int64_t))symbol(e, "tkg_codec_bytes");
   infos = (const tkg_op_info *)symbol(e, "tkg__ops");
   rows_apart = (decltype(rows_apart))symbol(e, "tkg__rows_apart_by_list");
+  rows_by_position = (decltype(rows_by_position))symbol(e, "tkg__rows_by_position");
+  row_of_position = (decltype(row_of_position))symbol(e, "tkg__row_of_position");
   row_access = (decltype(row_access))symbol(e, "tkg__row_access");
   graph_length = (decltype(graph_length))symbol(e, "tkg_graph_length");
   graph_pack = (decltype(graph_pack))symbol(e, "tkg_graph_pack");

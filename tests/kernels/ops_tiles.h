@@ -10,6 +10,8 @@
 
 static bool (*rows_apart)(const tkg_node *, const tkg_node *const *);
 static enum tkg_row_access (*row_access)(const tkg_node *, const tkg_node *const *, int);
+static bool (*rows_by_position)(const tkg_node *);
+static bool (*row_of_position)(const tkg_node *, const tkg_node *const *, int);
 
 /* A group under construction. */
 struct group {
@@ -68,8 +70,9 @@ static bool sums_all(const tkg_node *n, const tkg_node *const *in) {
          ((in[0]->rank == 2 && n->i[0] == 3) || (in[0]->rank == 1 && n->i[0] == 1));
 }
 
-/* A number for each row of matrices. */
+/* A number for each row of matrices, or elements of a list by a list of ids. */
 static bool makes_list(const tkg_node *n, const tkg_node *const *in) {
+  if (n->op == TKG_OP_GATHER) return n->rank == 1 && in[0]->rank == 1 && in[1]->rank == 1;
   return (n->op == TKG_OP_DOT || (n->op == TKG_OP_SUM && n->i[0] == 2)) && n->rank == 1 &&
          in[0]->rank == 2;
 }
@@ -98,7 +101,8 @@ static result run_in_tiles(const tkg_node *node, std::vector<array> &in, bool in
   for (size_t k = 0; k < in.size(); k++) {
     t.call.data[k] = take(&g, in[k].bytes);
     if (!inside || in[k].node.dtype != TKG_F32 || in[k].node.rank != 2 ||
-        row_access(node, t.call.in, (int)k) == TKG_ACCESS_WHOLE)
+        (row_access(node, t.call.in, (int)k) == TKG_ACCESS_WHOLE &&
+         !row_of_position(node, t.call.in, (int)k)))
       continue;
     copies[k] = copy_of(&in[k].node);
     void *to = room(&g, &in[k].node);
@@ -117,7 +121,7 @@ static result run_in_tiles(const tkg_node *node, std::vector<array> &in, bool in
   }
   if (t.reduces) scratch *= chunks;
   t.call.scratch = take(&g, std::vector<char>((size_t)scratch, (char)0xff));
-  const int64_t order = device->ids_order(node, t.call.in).bytes;
+  const int64_t order = device->ids_order(node, t.call.in, true).bytes;
   if (order > 0) t.call.order = take(&g, std::vector<char>((size_t)order, (char)0xff));
   g.calls.push_back(t);
   copies[TKG_MAX_INPUTS] = copy_of(node);
@@ -147,8 +151,8 @@ static bool can_tile(const tkg_node *node, const std::vector<array> &in) {
   for (size_t k = 0; k < in.size(); k++) of[k] = &in[k].node;
   return device->tiles && (node->dtype != TKG_I32 || node->op == TKG_OP_GATHER) &&
          device->tiles->runs(node, of) &&
-         (rows_apart(node, of) || sums_rows(node, of) || sums_all(node, of) ||
-          makes_list(node, of));
+         (rows_apart(node, of) || rows_by_position(node) || sums_rows(node, of) ||
+          sums_all(node, of) || makes_list(node, of));
 }
 
 /* Compares with the CPU's result. */

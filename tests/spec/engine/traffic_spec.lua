@@ -7,6 +7,8 @@ local json = require 'tinykg.base.json'
 local shell = require 'tests.support.shell'
 
 local N, D = 3000, 16
+-- Launches of the step that moves most, on a generated data set: those of 2026-11-30.
+local MOST = {kgat = 50, kgin = 86, kgcn = 23, ['kgnn-ls'] = 30, ripplenet = 73}
 local WHOLE = 4 * N * D
 
 --- The row of one op.
@@ -75,6 +77,17 @@ describe('launches of a step', function()
       phases = phases + 1
     end
     assert.is_true(phases >= 20)
+  end)
+
+  it('are few, of recipes as they are published', function()
+    if not emulation.is_there() then return pending('not built: make emu-tests') end
+    local _, set = shell.demo(3000, 1200)
+    for name, most in pairs(MOST) do
+      local command = ('memory recipes/%s.lua --bits 2 --device emu --traffic --json --data %s')
+        :format(name, set)
+      local traffic = assert(json.decode(shell.prints(command))).traffic
+      assert.is_true(traffic.launches <= most, ('%s: %d'):format(name, traffic.launches))
+    end
   end)
 
   it('are one per op or group where a device does not tell', function()
