@@ -11,11 +11,13 @@
  * and those of 16 bits, take a kernel that asks. */
 #include "aggregate.cuh"
 
+#include "spmm.h"
+
 /* ---- entries ---- */
 
 static int64_t chunks_of(const tkg_node *node) {
   const bool rows = operands_of(node->op).rows >= 0;
-  const int64_t n = node->shape[0], d = tkg__cols(node);
+  const int64_t n = node->shape[0], d = tkg__whole_cols(node);
   return tkg__edge_partition_chunks(rows ? -1 : n + node->i[2], d);
 }
 
@@ -40,21 +42,6 @@ static void launch(const tkg_call *c, X x, const operands &o, const tkg_graph &g
   p.parts = reinterpret_cast<T *>(
       scratch + tkg__edge_partition_bytes(c->node->shape[0], e.size.chunks, ROWS));
   sum_partition<terms<T, X, HAS>, ROWS>(p, e, stream);
-}
-
-/* What the terms have: a kernel of its own for each that occurs. */
-#define TERMS(X, more)                                                                             \
-  X(more)                                                                                          \
-  X((more) | TERMS_RELATION)                                                                       \
-  X((more) | TERMS_WEIGHT)                                                                         \
-  X((more) | TERMS_RELATION | TERMS_WEIGHT)                                                        \
-  X((more) | TERMS_RELATION | TERMS_ORDER)                                                         \
-  X((more) | TERMS_WEIGHT | TERMS_ORDER) X((more) | TERMS_RELATION | TERMS_WEIGHT | TERMS_ORDER)
-
-static int terms_in(const tkg_call *c, const operands &o, const tkg_graph &g) {
-  int has = (o.mul ? TERMS_RELATION : 0) | (tkg_in<float>(c, o.w) ? TERMS_WEIGHT : 0);
-  if (has && g.order) has |= TERMS_ORDER;
-  return has | (o.row_of >= 0 ? TERMS_SLOTS : 0);
 }
 
 template <class X>
@@ -107,20 +94,26 @@ static void launch_source(const tkg_call *c, const operands &o, const tkg_graph 
 static int aggregate_run(const tkg_call *c, cudaStream_t stream) {
   const operands o = operands_of(c->node->op);
   const tkg_graph g = tkg__graph_of(tkg_in<int32_t>(c, 0), c->node->i);
-  const int64_t rows = c->node->shape[0], d = tkg__cols(c->node);
+  const int64_t rows = c->node->shape[0], d = tkg__whole_cols(c->node);
   const int32_t *by = o.rows >= 0 ? tkg_in<int32_t>(c, o.rows) : NULL;
   const tkg_error_slot bad_row = by ? tkg__error_slot_ids(c, g.n) : tkg_error_slot{NULL, NULL};
   if (rows == 0) return TKG_OK;
-  const tkg_edge_partition e =
+  tkg_edge_partition e =
       tkg__partition_edges(&g, by, rows, d, partition_scratch(c), bad_row, stream);
+  e.whole_cols = c->node->whole_cols;
   const tkg_error_slot bad_entry =
       o.row_of >= 0 ? tkg__error_slot_ids(c, tkg__rows(c->in[1])) : tkg_error_slot{NULL, NULL};
   launch_source(c, o, g, e, bad_entry, stream);
   return TKG_OK;
 }
 
+/* What cuSPARSE computes too. */
+static int plain_run(const tkg_call *c, cudaStream_t stream) {
+  return c->context->fast ? tkg__spmm(c, stream, aggregate_run) : aggregate_run(c, stream);
+}
+
 const tkg_cuda_op tkg__cuda_aggregate[] = {
-    {TKG_OP_AGGREGATE, aggregate_run, aggregate_scratch},
+    {TKG_OP_AGGREGATE, plain_run, aggregate_scratch},
     {TKG_OP_AGGREGATE_ROWS, aggregate_run, aggregate_scratch},
     {TKG_OP_AGGREGATE_INDEXED, aggregate_run, aggregate_scratch},
     {TKG_OP_AGGREGATE_MUL, aggregate_run, aggregate_scratch},

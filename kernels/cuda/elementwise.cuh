@@ -62,8 +62,10 @@ static __device__ __forceinline__ void binary_rows(tkg_span s, uint32_t rows, ui
                                                    bool four, const float *a, tkg_strides sa,
                                                    const float *b, tkg_strides sb, float *out) {
   const uint32_t units = four ? cols / 4 : cols;
-  for (int64_t i = s.first; i < (int64_t)rows * units; i += s.stride) {
-    const uint32_t r = (uint32_t)i / units, c = (uint32_t)i - r * units;
+  TKG_ROLLED
+  for (tkg_place p(s, units); p.row < rows; p.go_on()) {
+    const uint32_t r = p.row, c = p.unit;
+    const int64_t i = (int64_t)r * units + c;
     if (!four) {
       out[i] = binary(OP, a[(int64_t)r * sa.row + c * (uint32_t)sa.column],
                       b[(int64_t)r * sb.row + c * (uint32_t)sb.column]);
@@ -85,10 +87,12 @@ template <int OP>
 static __device__ __forceinline__ void
 choose_rows(tkg_span s, uint32_t rows, uint32_t cols, const float *x, tkg_strides sx,
             const uint8_t *mask, tkg_strides sc, float *out) {
-  for (int64_t i = s.first; i < (int64_t)rows * cols; i += s.stride) {
-    const uint32_t r = (uint32_t)i / cols, c = (uint32_t)i - r * cols;
-    out[i] = masked_choice<OP>(mask, (int64_t)r * sc.row + c * (uint32_t)sc.column,
-                               x[(int64_t)r * sx.row + c * (uint32_t)sx.column]);
+  TKG_ROLLED
+  for (tkg_place p(s, cols); p.row < rows; p.go_on()) {
+    const uint32_t r = p.row, c = p.unit;
+    out[(int64_t)r * cols + c] =
+        masked_choice<OP>(mask, (int64_t)r * sc.row + c * (uint32_t)sc.column,
+                          x[(int64_t)r * sx.row + c * (uint32_t)sx.column]);
   }
 }
 
@@ -129,6 +133,7 @@ typedef struct dropout_numbers {
   tkg_noise noise;
   uint32_t threshold; /* an element whose number is as large is kept, and multiplied: */
   float scale;
+  int64_t before;       /* blocks of rows that other ranks have before the first; not with ids */
   tkg_error_slot error; /* with ids */
 } dropout_numbers;
 
@@ -139,12 +144,14 @@ static inline dropout_numbers dropout_numbers_of(const tkg_call *c) {
   d.noise = tkg_noise_of(c, c->node->i[0]);
   d.threshold = (uint32_t)(least > 0 ? least : 0);
   d.scale = (float)(1.0 / (1.0 - p));
+  d.before = c->node->first_row * tkg__cols(c->node) / VEC8;
   if (c->data[1]) d.error = tkg__error_slot_ids(c, (int64_t)INT32_MAX + 1);
   return d;
 }
 
 /* One thread per Philox block and its eight elements. An element is kept if u = (number + 1/2) /
- * 65,536 >= p, which is number >= threshold. `before`: blocks before the first element. */
+ * 65,536 >= p, which is number >= threshold. `before`: blocks of this value before the
+ * first element. */
 static __device__ __forceinline__ void dropout_elements(tkg_span s, int64_t n, bool aligned,
                                                         const dropout_numbers &d, int64_t before,
                                                         const float *x, float *out) {
@@ -154,7 +161,7 @@ static __device__ __forceinline__ void dropout_elements(tkg_span s, int64_t n, b
     uint32_t words[4];
     float v[VEC8];
     load_vec8(x + b * VEC8, whole, count, v);
-    tkg_draw(d.noise, (uint64_t)(before + b), words);
+    tkg_draw(d.noise, (uint64_t)(d.before + before + b), words);
     TKG_UNROLL
     for (int k = 0; k < VEC8; k++) v[k] = tkg_half(words, k) >= d.threshold ? v[k] * d.scale : 0.0F;
     store_vec8(out + b * VEC8, whole, count, v);

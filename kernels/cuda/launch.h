@@ -8,6 +8,7 @@
 #include "cuda.h"
 
 enum { TKG_WARP = 32, TKG_THREADS = 256 };
+enum { TKG_MOST_GRID_Y = 65535 }; /* blocks of a grid along y, and along z */
 #define TKG_ALL_LANES 0xffffffffu
 
 /* The number of multiprocessors of the device in use. */
@@ -68,6 +69,12 @@ static inline tkg_shape tkg_tile(int64_t rows, int64_t cols) {
   return {dim3(tkg_blocks(tkg_ceil(rows, y))), dim3((unsigned)x, (unsigned)y), 0};
 }
 
+/* `units` of a row that one thread takes each: where its columns are dealt to ranks, those of the
+ * whole row. Blocks whose threads share a sum have the shape for these on each rank. */
+static inline int64_t tkg_whole_units(int64_t units, int64_t whole_cols) {
+  return whole_cols == 0 ? units : whole_cols % 4 == 0 ? whole_cols / 4 : whole_cols;
+}
+
 /* Whether rows of four-byte elements can be read four at a time: each starts at 16 bytes. A
  * row_length of 0 asks for the array alone. */
 static inline bool tkg_vec4_aligned(const void *start, int64_t row_length) {
@@ -97,6 +104,26 @@ static __device__ __forceinline__ tkg_span tkg_in_grid(void) { return {tkg_first
 static __device__ __forceinline__ tkg_span tkg_in_block(void) {
   return {tkg_thread(), TKG_THREADS};
 }
+
+/* The row and the unit of a row that a thread takes, one after the other, of rows of `units` units:
+ * places first, first + stride, ... One division per thread, none per place. */
+struct tkg_place {
+  uint32_t row, unit, rows_on, units_on, units;
+  __device__ __forceinline__ tkg_place(tkg_span s, uint32_t of) {
+    row = (uint32_t)s.first / of;
+    unit = (uint32_t)s.first - row * of;
+    rows_on = (uint32_t)s.stride / of;
+    units_on = (uint32_t)s.stride - rows_on * of;
+    units = of;
+  }
+  __device__ __forceinline__ void go_on(void) {
+    row += rows_on;
+    unit += units_on;
+    if (unit < units) return;
+    unit -= units;
+    row++;
+  }
+};
 
 /* The same for the rows of a tkg_tile grid. */
 static __device__ __forceinline__ int64_t tkg_first_row(void) {

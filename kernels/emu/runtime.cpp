@@ -113,7 +113,23 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *out, int) {
   out->major = 9;               /* of an H200, like its shared memory: */
   out->sharedMemPerBlockOptin = 227 << 10;
   out->sharedMemPerMultiprocessor = 228 << 10;
+  out->reservedSharedMemPerBlock = 1 << 10;
   return cudaMemGetInfo(&out->totalGlobalMem, &out->totalGlobalMem);
+}
+
+cudaError_t cudaGetDeviceCount(int *n) {
+  const char *set = getenv("EMU_DEVICES");
+  *n = set ? atoi(set) : 1;
+  return cudaSuccess;
+}
+
+cudaError_t cudaDeviceGetPCIBusId(char *out, int size, int device) {
+  const char *set = getenv("EMU_BUS");
+  if (set)
+    snprintf(out, (size_t)size, "%s", set);
+  else
+    snprintf(out, (size_t)size, "%d.%d", (int)getpid(), device);
+  return cudaSuccess;
 }
 
 cudaError_t cudaMemGetInfo(size_t *left, size_t *total) {

@@ -2,6 +2,7 @@
  * translate.py made of their PTX. TKG_CHECK_RUN=no checks the launches alone. */
 #include <cxxabi.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -193,6 +194,12 @@ cudaError_t cudaFuncSetAttribute(const void *kernel, cudaFuncAttribute attribute
   return cudaSuccess;
 }
 
+/* All processes have the same device: ranks that share a GPU. */
+cudaError_t cudaDeviceGetPCIBusId(char *out, int size, int) {
+  snprintf(out, (size_t)size, "0000:00:00.0");
+  return cudaSuccess;
+}
+
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp *out, int) {
   memset(out, 0, sizeof *out);
   strcpy(out->name, "checking runtime");
@@ -200,6 +207,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *out, int) {
   out->major = 9;
   out->sharedMemPerBlockOptin = (size_t)MOST_SHARED;
   out->sharedMemPerMultiprocessor = 228 * 1024;
+  out->reservedSharedMemPerBlock = 1024;
   size_t left;
   return cudaMemGetInfo(&left, &out->totalGlobalMem);
 }
