@@ -344,9 +344,10 @@ static int arrange(tkg_planner *z) {
 
 /* ---- sums in place ---- */
 
-/* Sums are made in slices if the arena shrinks by a LEAST_GAIN-th of it, in quarters, which takes a
- * third longer than in halves, if by as much again; in a training step not in quarters. */
-enum { LEAST_GAIN = 32, HALVES = 2, QUARTERS = 4 };
+/* Sums are made in slices if the arena shrinks by a LEAST_GAIN-th of it. In a forward pass alone,
+ * of which there is one per evaluation, also in quarters, which take a third longer than halves, if
+ * it shrinks by another MORE-th. */
+enum { LEAST_GAIN = 32, MORE = 64, HALVES = 2, QUARTERS = 4 };
 
 /* The bytes of the arena with sums in place in so many slices. */
 static int64_t bytes_with(tkg_planner *z, int parts, int *status) {
@@ -377,7 +378,7 @@ static int choose_sums_in_place(tkg_planner *z) {
   const int most = tkg__forward_only(z->p) ? QUARTERS : HALVES;
   for (int parts = HALVES; parts <= most; parts *= 2) {
     const int64_t bytes = bytes_with(z, parts, &status);
-    if (bytes >= least - least / LEAST_GAIN) continue;
+    if (bytes >= least - least / (best ? MORE : LEAST_GAIN)) continue;
     least = bytes;
     best = parts;
   }

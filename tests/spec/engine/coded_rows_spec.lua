@@ -109,7 +109,7 @@ describe('codes that may not be read', function()
                    message)
   end
 
-  it('have noise per element and are read at random, or more columns than a kernel holds', function()
+  it('have noise per element and are read at random, or too many columns', function()
     local list = readers(8)
     for _, reader in ipairs(list) do
       if reader.rows == N and not reader.apart then refuses({2, INDEPENDENT, 7, 0}, 8, reader) end

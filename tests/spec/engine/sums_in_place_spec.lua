@@ -1,5 +1,5 @@
--- Sums over edges that are written over what they read, by slices of columns: only where that lowers
--- the arena and what they read is dead, with the bits of sums in memory of their own.
+-- Sums over edges that are written over what they read, by slices of columns: only where that
+-- lowers the arena and what they read is dead, with the bits of sums in memory of their own.
 local tk = require 'tinykg'
 local reference = require 'tests.support.reference_ops'
 local tensors = require 'tests.support.tensors'
@@ -31,8 +31,9 @@ local function in_place(step)
   return count
 end
 
---- Three runs of a step with parameters of so many columns: losses, parameters as bytes, the step.
---- A GPU's scratch memory of sums by relation would be the most of these small steps: it trains none.
+--- Three runs of a step with parameters of so many columns: losses and parameters as bytes, and the
+--- step. No relation vectors are trained on a GPU: scratch memory of sums by relation would be the
+--- most of so small a step.
 local function trained(loss, cols, options)
   local draw = tensors.drawn_from(reference.random(11))
   local vectors = tk.device() == 'cpu' and draw.parameter or draw.noise
@@ -75,7 +76,8 @@ describe('a sum over edges', function()
   it('takes a matrix and a half', function()
     local _, step = trained(layers, 64, {bits = 2})
     local matrix = 4 * NODES * 64
-    assert.is_true(step:figure 'arena_bytes' < 2.1 * matrix, -- codes and rows beside it
+    local most = tk.device() == 'cpu' and 2.1 or 2.5 -- codes and rows beside it
+    assert.is_true(step:figure 'arena_bytes' < most * matrix,
                    step:figure 'arena_bytes' / matrix)
   end)
 
