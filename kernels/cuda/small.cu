@@ -328,7 +328,8 @@ static bool runs_op(const tkg_node *n, const tkg_node *const *in) {
     X(ROW_NORM)
     X(NORMALIZE)
     X(NORMALIZE_GRAD)
-    X(ENCODE) X(DECODE) X(SIGN_MASK)
+    X(ENCODE)
+    X(DECODE) X(SIGN_MASK)
 #undef X
         return true;
   }
