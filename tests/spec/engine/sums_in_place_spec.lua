@@ -92,6 +92,22 @@ describe('a sum over edges', function()
     assert.near(tonumber(want:match '%S+ (%S+)'), tonumber(got:match '%S+ (%S+)'), 1e-3)
   end)
 
+  it('is not written over what is read later, where that would take less', function()
+    local draw = tensors.drawn_from(reference.random(17))
+    local x, p = draw.parameter(NODES, 64), {r = draw.noise(KINDS, 64)}
+    local function now(fn) return tk.no_grad(fn) end
+    local a = now(function() return x * 2 end)
+    local b = now(function() return hop(a, p) end)
+    local c = now(function() return hop(b, p) end)
+    local want = now(function() return (c * a):sum(2) end)
+    local got = now(function()
+      local read_later = x * 2
+      return (hop(hop(read_later, p), p) * read_later):sum(2)
+    end)
+    local g, w = tensors.flat(got), tensors.flat(want)
+    for i = 1, #w do assert.near(w[i], g[i], 1e-4 * (1 + math.abs(w[i]))) end
+  end)
+
   it('is not written over a parameter, nor over what is returned', function()
     local x = tensors.drawn_from(reference.random(3)).parameter(NODES, 64)
     local before = tensors.bytes(x)
