@@ -60,9 +60,16 @@ int tkg_engine_threads(const tkg_engine *engine);
 int tkg_engine_set_tiles(tkg_engine *engine, int tiles);
 int tkg_engine_tiles(const tkg_engine *engine);
 /* Sets how GPUs with TF32 multiply matrices: "float32" is exact and the default; "tf32" rounds the
- * factors to 10 bits of fraction and is several times faster. */
+ * factors to 10 bits of fraction and is several times faster; "fast" does so too, and lets sums
+ * over edges be computed by cuSPARSE or by our own kernel, whichever took the least time when a
+ * shape was met first: two runs need not have the same bits. */
 int tkg_engine_set_precision(tkg_engine *engine, const char *name);
 const char *tkg_engine_precision(const tkg_engine *engine);
+/* What "fast" chose on this device, a line per shape; valid until the next call. Setting such a
+ * text makes a run that goes on take the same ways; other devices ignore it. TKG_E_ARGUMENT: a line
+ * is none. */
+const char *tkg_engine_ways(const tkg_engine *engine);
+int tkg_engine_set_ways(tkg_engine *engine, const char *text);
 /* Sets whether a plan that runs again on the same memory is queued as a whole, on devices that can
  * (default 1). The results are the same bits. */
 void tkg_engine_set_replay(tkg_engine *engine, int on);

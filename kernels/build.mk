@@ -52,7 +52,7 @@ cuda: $(if $(NVCC),$(BUILD)/libtinykg_cuda.so)
 	@$(if $(NVCC),:,echo 'no nvcc: libtinykg_cuda.so is not built (NVCC=path names one)')
 
 # libcudart is linked statically, so that without a driver the library still loads and says what is
-# missing. cuBLAS is opened by the first product: the toolkit's, or that of NVIDIA's Python package.
+# missing. cuBLAS is opened by the first product, cuSPARSE by a sum over edges of a fast run: the toolkit's, or that of NVIDIA's Python package.
 CUBLAS_FOLDERS = $(CUDA_LIB) $(shell python3 -c 'import glob, sys; print(*sum((glob.glob(p + "/nvidia/*/lib") for p in sys.path), []))' 2>/dev/null)
 $(BUILD)/libtinykg_cuda.so: $(CUDA_OBJS)
 	$(call say,NVLD,$@)
@@ -116,23 +116,24 @@ check-emu-tsan: $(BUILD)/emu-tsan/libtinykg_emu.so $(call emu_tools,$(BUILD)/emu
 # nvcc's own code without a GPU: its host code on a checking runtime, its PTX translated to C++. The
 # devices of check-ptx and check-host are the same library; the latter runs no kernels.
 PTX       := $(BUILD)/ptx
-PTX_CU    := $(filter-out %/radix_sort.cu %/cublas.cu,$(KERNELS))
+PTX_CU    := $(filter-out %/radix_sort.cu %/cublas.cu %/cusparse.cu,$(KERNELS))
 PTX_PARTS := $(PTX_CU:kernels/cuda/%.cu=$(PTX)/%.o)
 PTX_HEADS := $(wildcard tests/kernels/ptx/*.h) $(EMU_HEADS)
-PTX_RUN   := $(patsubst %,$(PTX)/runtime/%.o,device stream launch library fibers)
+PTX_RUN   := $(patsubst %,$(PTX)/runtime/%.o,device stream launch library sparse fibers)
 PTX_FLAGS  = -std=c++17 -fPIC -Wall -Wextra $(WERROR) -Itests/kernels/ptx -Ikernels/emu -Ikernels \
   -I$(realpath $(dir $(realpath $(NVCC)))../include)
 
 .PHONY: check-ptx check-host ptx
 .SECONDARY: $(PTX_CU:kernels/cuda/%.cu=$(PTX)/%.cpp) $(PTX)/faults.cpp
-ptx: $(if $(NVCC),$(PTX)/libtinykg_cuda.so $(PTX)/libtinykg.so $(PTX)/faults $(PTX)/bench/kernels)
+ptx: $(if $(NVCC),$(PTX)/libtinykg_cuda.so $(PTX)/libtinykg.so $(PTX)/faults $(PTX)/bench/kernels \
+  $(PTX)/count/libtinykg_cuda.so $(PTX)/count/libtinykg.so)
 check-ptx check-host: ptx $(BUILD)/emu/ops tinykg
 	@$(if $(NVCC),tests/kernels/check.sh $(@:check-%=%) '$(PTX)' '$(PTX)/libtinykg_cuda.so' '$(LIB)',echo 'no nvcc: its code is not checked')
 
 # The object, the PTX and the registers of each kernel come from one compilation.
 $(PTX)/nvcc/%.o: kernels/cuda/%.cu $(KERNEL_HEADS)
 	$(call ptx_compile)
-$(PTX)/nvcc/faults.o: tests/kernels/ptx/faults.cu
+$(PTX)/nvcc/faults.o: tests/kernels/ptx/faults.cu kernels/cuda/cusparse.h
 	$(call ptx_compile)
 define ptx_compile
 	$(call say,NVCC,$< (PTX))
@@ -158,8 +159,12 @@ $(PTX)/faults: $(PTX)/nvcc/faults.o $(PTX)/faults.o $(PTX_RUN) $(BUILD)/emu/emu/
 	$(Q)$(PTX_LINK) && mv -f $@.new $@
 $(PTX)/bench/kernels: $(BUILD)/bench/kernels
 	$(Q)mkdir -p $(@D) && cp $< $@
+# A backend that counts the instructions of the one above.
+$(PTX)/count/libtinykg_cuda.so: tests/kernels/ptx/count.cpp $(SHARED_O) $(PTX_HEADS) $(KERNEL_HEADS)
+	$(call say,CXX,$@)
+	$(Q)mkdir -p $(@D) && $(CXX) $(PTX_FLAGS) -Iengine -O1 -g -shared $< $(SHARED_O) -Wl,-z,nodelete,-z,defs -ldl -o $@
 # The engine opens the backend that lies beside it.
-$(PTX)/libtinykg.so: $(LIB)
+$(PTX)/libtinykg.so $(PTX)/count/libtinykg.so: $(LIB)
 	$(Q)mkdir -p $(@D) && cp $< $@
 
 # Times kernels through the backend's table, for tests/bench/gpu.lua.

@@ -8,11 +8,10 @@ local DiffKG = tk.nn.class('DiffKG', tk.nn.Ranker)
 --- Errors of restored rows of entities, and of items that are sums of those who took what is in
 --- their row (Main.py:78-96; Model.py:252-276; the network: 106-164).
 function DiffKG:diffusion_loss(batch)
-  local items, o, u = self.item_count, self.o, self.users.weight:detach()
-  local e, rows = self.entities.weight:detach(), self.kg:dense_rows(batch.ids)
-  local restored, errors = self.diffusion:train_on(rows, batch.given)
-  local takers = self.graph:aggregate(tk.cat{e:rows(1, items), u}):rows(1, items)
-  local apart = restored:narrow(2, 1, items):matmul(takers) - e:gather(batch.ids)
+  local items, o, e = self.item_count, self.o, self.entities.weight:detach()
+  local restored, errors = self.diffusion:train_on(self.kg:dense_rows(batch.ids), batch.given)
+  local takers = self.graph:aggregate(tk.cat{e:rows(1, items), self.users.weight:detach()})
+  local apart = restored:narrow(2, 1, items):matmul(takers:rows(1, items)) - e:gather(batch.ids)
   return errors:mean() * (1 - o.e_loss) + apart:square():mean() * o.e_loss
 end
 
@@ -24,9 +23,8 @@ function DiffKG:draw()
     local rows = kg:dense_rows(self.all:rows(first, math.min(first + size - 1, kg.nodes)))
     best[#best + 1] = select(2, self.diffusion:restore(rows):top_k(math.min(o.best, kg.nodes)))
   end
-  local heads, tails = kg:heads(), kg:tails()
-  best = tk.cat(best)
-  local there = tk.equal(best:gather(heads), tails) + tk.equal(best:gather(tails), heads)
+  local heads, tails, all = kg:heads(), kg:tails(), tk.cat(best)
+  local there = tk.equal(all:gather(heads), tails) + tk.equal(all:gather(tails), heads)
   return there:sum(2):gt(0) * tk.random('uniform', kg.edges):ge(1 - o.keep)
 end
 
@@ -78,7 +76,6 @@ function DiffKG:phases() -- each with an Adam of its own (Main.py:59-67, 78-187)
       drawn:free() -- now, not when Lua's collector runs
     end}}
 end
-
 function DiffKG:explain(u, i) return tk.edges.gradient(self, {'kg', 'graph'}, u, i) end
 
 return tk.recipe{
@@ -109,13 +106,12 @@ return tk.recipe{
     local drawn = tk.parameter(tk.zeros(kg.edges)) -- saved with the parameters
     tk.optim.group({drawn}, {frozen = true})
     return setmetatable({
-      o = o, kg = kg, graph = graph, drawn = drawn, item_count = data.items,
-      user_nodes = tk.loader.user_nodes(data.users, graph.first_user),
-      all = tk.loader.user_nodes(n, 0), ones = tk.ones(n, o.dim), drop = tk.nn.Dropout(o.dropout),
-      some = kg:at_most(o.triples > 0 and o.triples or n),
+      o = o, kg = kg, graph = graph, drawn = drawn, all = tk.loader.user_nodes(n, 0),
+      user_nodes = tk.loader.user_nodes(data.users, graph.first_user), ones = tk.ones(n, o.dim),
+      some = kg:at_most(o.triples > 0 and o.triples or n), drop = tk.nn.Dropout(o.dropout),
       scale = (1 / (graph:aggregate(tk.ones(graph.nodes, 1)) + 1):sqrt()):keep(),
       users = tk.nn.Embedding(data.users, o.dim), entities = tk.nn.Embedding(n, o.dim),
-      relations = tk.nn.Embedding(math.max(kg.relations or 1, 1), o.dim),
+      relations = tk.nn.Embedding(math.max(kg.relations or 1, 1), o.dim), item_count = data.items,
       mix = tk.nn.Embedding(2 * o.dim, o.dim, {bound = 2 / math.sqrt(o.dim)}).weight,
       diffusion = tk.nn.Diffusion(n, {hidden = o.hidden, steps = o.steps, noise_scale = o.noise,
                                       dropout = o.row_dropout}),

@@ -1,7 +1,7 @@
 --- KGCL: an item is its vector and what attention picks from its triples; LightGCN smooths users
 --- and items. Two views, which leave out triples, and items whose triples say little, are to agree.
---- Lines are those of yuh-yang/KGCL-SIGIR22's code/, whose computation this is. There an epoch
---- begins with the phase of triples, here it ends with it.
+--- Lines are those of yuh-yang/KGCL-SIGIR22's code/, whose computation this is. An epoch there
+--- begins with triples, here it ends so; it takes any item of an interaction's user, here its own.
 local tk = require 'tinykg'
 
 local KGCL, recipe = tk.nn.class('KGCL', tk.nn.Ranker), nil

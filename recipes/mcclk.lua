@@ -9,13 +9,12 @@ local MCCLK = tk.nn.class('MCCLK', tk.nn.Ranker)
 --- Rows of users and of entities by the graph, of which a step sees a part (18-40, 109-133). An
 --- edge weighs softmax of |e_h * r|^2 |e_t * r|^2 over those of its head (25-31, 42-50).
 function MCCLK:by_graph()
-  local kg, taken, r = self.kg, self.taken, self.relations.weight
+  local kg, taken, u, e = self.kg, self.taken, self.users.weight, self.entities.weight
   if self.training then
     kg = kg:masked(tk.random('uniform', kg.edges):ge(self.o.node_dropout))
     taken = taken:dropout(self.o.node_dropout)
   end
-  local u, e = self.users.weight, self.entities.weight
-  local users, entities = u, e
+  local users, entities, r = u, e, self.relations.weight
   for _ = 1, self.o.hops do
     local norms = e:square():matmul(r:square(), {transpose_b = true}) -- |e * r|^2
     local liked = u:matmul(r, {transpose_b = true}):softmax():matmul(r)

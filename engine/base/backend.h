@@ -10,8 +10,9 @@ typedef struct tkg_run_context {
   uint64_t seed;
   uint32_t step;
   int threads;
-  bool tf32;           /* matrix products may round what they multiply to TF32 */
-  double lr, t;        /* optimizer updates: learning rate, update count from 1 */
+  bool tf32;    /* matrix products may round what they multiply to TF32 */
+  bool fast;    /* ops may be computed in the way that took the least time, whatever its bits */
+  double lr, t; /* optimizer updates: learning rate, update count from 1 */
   double beta1, beta2; /* of Adam; its nodes have the same */
 } tkg_run_context;
 
@@ -162,6 +163,16 @@ typedef struct tkg_backend {
   tkg_capture *(*capture_end)(void);   /* NULL: the run could not be captured */
   int (*replay)(tkg_capture *capture); /* queues it, with this run's context. A status. */
   void (*capture_free)(tkg_capture *capture);
+  /* An address that is another one when captures made before must not be replayed, as memory of the
+   * backend's own that they use is gone. NULL: there is none. */
+  const void *(*prepared)(void);
+
+  /* ---- backends that choose among ways by time where a run is `fast`; NULL on others ---- */
+
+  /* What was chosen, a line per shape, and that as it is to be from here on. The text is valid
+   * until the next call. set_ways: a status. */
+  const char *(*ways)(void);
+  int (*set_ways)(const char *text);
 
   /* Bytes: taken from the device, given out by `allocate`, the most that were, free on the device
    * for whoever asks, and of the device altogether. NULL: the machine's memory, nobody counts. */

@@ -80,16 +80,28 @@ int tkg_engine_tiles(const tkg_engine *engine) {
 
 int tkg_engine_set_precision(tkg_engine *engine, const char *name) {
   TKG__NEEDS(engine && name, TKG_E_ARGUMENT);
-  bool tf32 = strcmp(name, "tf32") == 0;
+  const bool fast = strcmp(name, "fast") == 0, tf32 = fast || strcmp(name, "tf32") == 0;
   if (!tf32 && strcmp(name, "float32") != 0)
-    return tkg__fail(TKG_E_ARGUMENT, "precision '%s' is not one of float32, tf32", name);
+    return tkg__fail(TKG_E_ARGUMENT, "precision '%s' is not one of float32, tf32, fast", name);
   engine->tf32 = tf32;
+  engine->fast = fast;
   return TKG_OK;
 }
 
 const char *tkg_engine_precision(const tkg_engine *engine) {
   TKG__NEEDS(engine, "");
-  return engine->tf32 ? "tf32" : "float32";
+  return engine->fast ? "fast" : engine->tf32 ? "tf32" : "float32";
+}
+
+const char *tkg_engine_ways(const tkg_engine *engine) {
+  TKG__NEEDS(engine, "");
+  return engine->backend->ways ? engine->backend->ways() : "";
+}
+
+int tkg_engine_set_ways(tkg_engine *engine, const char *text) {
+  TKG__NEEDS(engine && text, TKG_E_ARGUMENT);
+  if (!engine->backend->set_ways) return TKG_OK;
+  return tkg__keep_backend_message(engine->backend, engine->backend->set_ways(text));
 }
 
 void tkg_engine_set_replay(tkg_engine *engine, int on) {

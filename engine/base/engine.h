@@ -32,6 +32,7 @@ struct tkg_engine {
   int cores;    /* threads by default: those of the machine, shared by its ranks */
   int tiles;    /* at a time, at most; 0: one for each thread */
   bool tf32;    /* matrix products may use it, on devices that have it */
+  bool fast;    /* and ops the way that takes the least time */
   bool replays; /* tkg_engine_set_replay */
   int64_t live[TKG_KIND_COUNT], peak[TKG_KIND_COUNT], peak_total;
   int rank, ranks;         /* this process's number, and of how many that train together; 0 of 1 */
@@ -45,6 +46,11 @@ struct tkg_engine {
   bool plan_only; /* steps are counted, not run; the arena's real size is kept here: */
   int64_t real_bytes, real_kinds[TKG_KIND_COUNT];
 };
+
+/* Whether a library may compute the node: it runs by itself then. */
+static inline bool tkg__for_library(const tkg_engine *engine, const tkg_node *n) {
+  return n->op == TKG_OP_AGGREGATE && engine->fast && engine->backend->ways;
+}
 
 /* Adds a reference, which tkg_engine_release drops, for an object of the engine. */
 tkg_engine *tkg__engine_retain(tkg_engine *engine);

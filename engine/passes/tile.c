@@ -57,7 +57,7 @@ enum tkg_part tkg__part(const tkg_tape *tape, const tkg_node *n) {
   const tkg_node *in[TKG_MAX_INPUTS];
   if (n->op == TKG_OP_LEAF || (n->dtype == TKG_I32 && n->op != TKG_OP_GATHER)) return TKG_PART_NONE;
   tkg__inputs_of(tape, n, in);
-  if (!rules_of(tape)->runs(n, in)) return TKG_PART_NONE;
+  if (!rules_of(tape)->runs(n, in) || tkg__for_library(tape->engine, n)) return TKG_PART_NONE;
   if (tkg__row_parts(n, in) > 0 || sums_in_tiles(tape, n, in)) return TKG_PART_REDUCES;
   if (is_list(tape, n)) return TKG_PART_ROWS;
   return tkg__rows_apart_by_list(n, in) ? TKG_PART_ROWS : TKG_PART_NONE;

@@ -110,8 +110,8 @@ typedef struct run {
 
 static tkg_run_context context_of(const tkg_step *step, const tkg_optimizer *o) {
   const tkg_engine *engine = step->engine;
-  tkg_run_context c = {
-      .seed = engine->seed, .step = step->number, .threads = engine->threads, .tf32 = engine->tf32};
+  tkg_run_context c = {.seed = engine->seed, .step = step->number, .threads = engine->threads};
+  c.tf32 = engine->tf32, c.fast = engine->fast;
   if (o) {
     c.lr = o->lr;
     c.t = o->t + 1;
@@ -284,15 +284,15 @@ static int queue_all(const run *r) {
 
 /* ---- playing a run back ---- */
 
-/* Returns the addresses that this run's ops use beside the plan's own offsets, malloc'd; NULL if
- * there is no memory. */
+/* The addresses that this run's ops use beside the plan's offsets, malloc'd; NULL: no memory. */
 static const void **bound_to(const run *r, int *count) {
   const tkg_engine *engine = r->step->engine;
-  const void **bound = malloc((2 * (size_t)r->p->tape->n + 2) * sizeof *bound);
+  const void **bound = malloc((2 * (size_t)r->p->tape->n + 3) * sizeof *bound);
   *count = 0;
   if (!bound) return NULL;
   bound[(*count)++] = engine->arena;
-  bound[(*count)++] = r->context.tf32 ? engine : NULL;
+  bound[(*count)++] = tkg_engine_precision(engine); /* one of three texts */
+  bound[(*count)++] = engine->backend->prepared ? engine->backend->prepared() : NULL;
   for (int i = 0; i < r->p->tape->n; i++)
     if (r->p->tape->nodes[i].op == TKG_OP_LEAF || r->p->output_of[i] >= 0)
       bound[(*count)++] = address(r, i);

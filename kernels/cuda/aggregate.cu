@@ -13,6 +13,8 @@
 #include "tile_edges.cuh"
 #include "tiles.h"
 
+#include "spmm.h"
+
 /* ---- entries ---- */
 
 static int64_t chunks_of(const tkg_node *node) {
@@ -42,21 +44,6 @@ static void launch(const tkg_call *c, X x, const operands &o, const tkg_graph &g
   p.parts = reinterpret_cast<T *>(
       scratch + tkg__edge_partition_bytes(c->node->shape[0], e.size.chunks, ROWS));
   sum_partition<terms<T, X, HAS>, ROWS>(p, e, stream);
-}
-
-/* What the terms have: a kernel of its own for each that occurs. */
-#define TERMS(X, more)                                                                             \
-  X(more)                                                                                          \
-  X((more) | TERMS_RELATION)                                                                       \
-  X((more) | TERMS_WEIGHT)                                                                         \
-  X((more) | TERMS_RELATION | TERMS_WEIGHT)                                                        \
-  X((more) | TERMS_RELATION | TERMS_ORDER)                                                         \
-  X((more) | TERMS_WEIGHT | TERMS_ORDER) X((more) | TERMS_RELATION | TERMS_WEIGHT | TERMS_ORDER)
-
-static int terms_in(const tkg_call *c, const operands &o, const tkg_graph &g) {
-  int has = (o.mul ? TERMS_RELATION : 0) | (tkg_in<float>(c, o.w) ? TERMS_WEIGHT : 0);
-  if (has && g.order) has |= TERMS_ORDER;
-  return has | (o.row_of >= 0 ? TERMS_SLOTS : 0);
 }
 
 template <class X>
@@ -175,8 +162,13 @@ static int aggregate_run(const tkg_call *c, cudaStream_t stream) {
   return TKG_OK;
 }
 
+/* What cuSPARSE computes too. */
+static int plain_run(const tkg_call *c, cudaStream_t stream) {
+  return c->context->fast ? tkg__spmm(c, stream, aggregate_run) : aggregate_run(c, stream);
+}
+
 const tkg_cuda_op tkg__cuda_aggregate[] = {
-    {TKG_OP_AGGREGATE, aggregate_run, aggregate_scratch},
+    {TKG_OP_AGGREGATE, plain_run, aggregate_scratch},
     {TKG_OP_AGGREGATE_ROWS, aggregate_run, aggregate_scratch},
     {TKG_OP_AGGREGATE_INDEXED, aggregate_run, aggregate_scratch},
     {TKG_OP_AGGREGATE_MUL, aggregate_run, aggregate_scratch},

@@ -95,6 +95,22 @@ static inline operands operands_of(int op) {
   return {mul, rows ? list : -1, row_of ? list : -1, list + (rows || row_of)};
 }
 
+/* What the terms have, all that occurs: code of its own for each. */
+#define TERMS(X, more)                                                                             \
+  X(more)                                                                                          \
+  X((more) | TERMS_RELATION)                                                                       \
+  X((more) | TERMS_WEIGHT)                                                                         \
+  X((more) | TERMS_RELATION | TERMS_WEIGHT)                                                        \
+  X((more) | TERMS_RELATION | TERMS_ORDER)                                                         \
+  X((more) | TERMS_WEIGHT | TERMS_ORDER) X((more) | TERMS_RELATION | TERMS_WEIGHT | TERMS_ORDER)
+
+/* Host. */
+static inline int terms_in(const tkg_call *c, const operands &o, const tkg_graph &g) {
+  int has = (o.mul ? TERMS_RELATION : 0) | (tkg_in<float>(c, o.w) ? TERMS_WEIGHT : 0);
+  if (has && g.order) has |= TERMS_ORDER;
+  return has | (o.row_of >= 0 ? TERMS_SLOTS : 0);
+}
+
 /* Host: the terms of a call; where sums go is left to the caller. */
 template <class T, class X, int HAS = TERMS_ANY>
 static terms<T, X, HAS> terms_of(const tkg_call *c, X x, const operands &o, const tkg_graph &g,

@@ -14,6 +14,7 @@
 #include "launch.h"
 #include "pool.h"
 #include "run_params.h"
+#include "spmm.h"
 #include "staging.h"
 #include "tiles.h"
 
@@ -52,6 +53,8 @@ static void lock_device(void) {
 }
 static void unlock_device(void) { pthread_mutex_unlock(&device.lock); }
 
+void tkg__use_device(void) { cudaSetDevice(device.number); }
+
 static void keep_error(cudaError_t error) {
   if (error && !device.error) device.error = error;
 }
@@ -69,12 +72,14 @@ static void *allocate(int64_t bytes) {
 
 static void release(void *memory) {
   lock_device();
+  tkg__spmm_forget(memory);
   tkg__pool_release(memory);
   unlock_device();
 }
 
 static void write(void *to, const void *from, int64_t bytes) {
   lock_device();
+  tkg__spmm_forget(to);
   keep_error(tkg__upload(to, from, bytes, device.stream));
   unlock_device();
 }
@@ -213,6 +218,22 @@ static int replay(tkg_capture *capture) {
   return tkg__fail(TKG_E_DEVICE, "%s: a captured run: %s", device.name, cudaGetErrorString(error));
 }
 
+#ifdef __CUDACC__
+static const char *ways(void) {
+  lock_device();
+  const char *text = tkg__spmm_ways();
+  unlock_device();
+  return text;
+}
+
+static int set_ways(const char *text) {
+  lock_device();
+  const int status = tkg__spmm_set_ways(text);
+  unlock_device();
+  return status;
+}
+#endif
+
 static void capture_free(tkg_capture *capture) {
   lock_device();
   tkg__capture_free(capture);
@@ -272,6 +293,11 @@ static tkg_backend table(void) {
   b.capture_end = capture_end;
   b.replay = replay;
   b.capture_free = capture_free;
+  b.prepared = tkg__spmm_prepared;
+#ifdef __CUDACC__
+  b.ways = ways;
+  b.set_ways = set_ways;
+#endif
   b.memory = memory;
   return b;
 }

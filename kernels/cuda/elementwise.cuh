@@ -62,8 +62,10 @@ static __device__ __forceinline__ void binary_rows(tkg_span s, uint32_t rows, ui
                                                    bool four, const float *a, tkg_strides sa,
                                                    const float *b, tkg_strides sb, float *out) {
   const uint32_t units = four ? cols / 4 : cols;
-  for (int64_t i = s.first; i < (int64_t)rows * units; i += s.stride) {
-    const uint32_t r = (uint32_t)i / units, c = (uint32_t)i - r * units;
+  TKG_ROLLED
+  for (tkg_place p(s, units); p.row < rows; p.go_on()) {
+    const uint32_t r = p.row, c = p.unit;
+    const int64_t i = (int64_t)r * units + c;
     if (!four) {
       out[i] = binary(OP, a[(int64_t)r * sa.row + c * (uint32_t)sa.column],
                       b[(int64_t)r * sb.row + c * (uint32_t)sb.column]);
@@ -85,10 +87,12 @@ template <int OP>
 static __device__ __forceinline__ void
 choose_rows(tkg_span s, uint32_t rows, uint32_t cols, const float *x, tkg_strides sx,
             const uint8_t *mask, tkg_strides sc, float *out) {
-  for (int64_t i = s.first; i < (int64_t)rows * cols; i += s.stride) {
-    const uint32_t r = (uint32_t)i / cols, c = (uint32_t)i - r * cols;
-    out[i] = masked_choice<OP>(mask, (int64_t)r * sc.row + c * (uint32_t)sc.column,
-                               x[(int64_t)r * sx.row + c * (uint32_t)sx.column]);
+  TKG_ROLLED
+  for (tkg_place p(s, cols); p.row < rows; p.go_on()) {
+    const uint32_t r = p.row, c = p.unit;
+    out[(int64_t)r * cols + c] =
+        masked_choice<OP>(mask, (int64_t)r * sc.row + c * (uint32_t)sc.column,
+                          x[(int64_t)r * sx.row + c * (uint32_t)sx.column]);
   }
 }
 

@@ -4,16 +4,13 @@
 
 #include "gemm.cuh"
 
-enum { MOST_LAYERS = 65535 };
-
-/* The tiles of one product, or of a part of it, that blocks take along x and y. */
+/* The column of tiles at n0 of one product, or of a part of it, that blocks take along x. */
 template <bool TA, bool TB>
-static __device__ __forceinline__ void multiply(const tkg_gemm &g, int part, const float *a,
-                                                const float *b, float *out, float (*left)[PITCH],
-                                                float (*right)[PITCH]) {
+static __device__ __forceinline__ void multiply(const tkg_gemm &g, int part, int64_t n0,
+                                                const float *a, const float *b, float *out,
+                                                float (*left)[PITCH], float (*right)[PITCH]) {
   const int row = tile_row(), col = tile_col();
   const int64_t begin = g.cuts[part], end = g.cuts[part + 1];
-  const int64_t n0 = (int64_t)blockIdx.y * TILE;
   for (int64_t m0 = (int64_t)blockIdx.x * TILE; m0 < g.m; m0 += (int64_t)gridDim.x * TILE) {
     float sum[EACH][EACH] = {};
     for (int64_t k = begin; k < end; k += DEPTH) {
@@ -33,18 +30,20 @@ static __device__ __forceinline__ void multiply(const tkg_gemm &g, int part, con
   }
 }
 
-/* Blocks along y take the tiles of a row of tiles, along z the parts, or the products. */
+/* Blocks along y take the columns of tiles, along z the parts, or the products. */
 template <bool TA, bool TB>
 static __global__ void __launch_bounds__(TKG_THREADS) gemm_kernel(tkg_gemm g) {
   TKG_SHARED(float, left, [DEPTH][PITCH]);
   TKG_SHARED(float, right, [DEPTH][PITCH]);
   const int64_t size = g.m * g.n, k = g.cuts[g.parts];
-  if (g.parts > 1) {
-    multiply<TA, TB>(g, (int)blockIdx.z, g.a, g.b, g.partial + blockIdx.z * size, left, right);
-    return;
+  for (int64_t n0 = (int64_t)blockIdx.y * TILE; n0 < g.n; n0 += (int64_t)gridDim.y * TILE) {
+    if (g.parts > 1)
+      multiply<TA, TB>(g, (int)blockIdx.z, n0, g.a, g.b, g.partial + blockIdx.z * size, left,
+                       right);
+    for (int64_t p = blockIdx.z; g.parts == 1 && p < g.products; p += gridDim.z)
+      multiply<TA, TB>(g, 0, n0, g.a + p * g.m * k, g.b + p * k * g.n, g.out + p * size, left,
+                       right);
   }
-  for (int64_t p = blockIdx.z; p < g.products; p += gridDim.z)
-    multiply<TA, TB>(g, 0, g.a + p * g.m * k, g.b + p * k * g.n, g.out + p * size, left, right);
 }
 
 static __global__ void add_parts_kernel(int64_t count, int parts, const float *partial,
@@ -69,10 +68,10 @@ template <bool TA> static void launch(const tkg_gemm *g, tkg_shape shape, cudaSt
 }
 
 void tkg__gemm(const tkg_gemm *g, cudaStream_t stream) {
-  const unsigned layers =
-      g->parts > 1 ? (unsigned)g->parts : (unsigned)tkg_between(g->products, 1, MOST_LAYERS);
+  const int64_t layers = g->parts > 1 ? g->parts : tkg_between(g->products, 1, TKG_MOST_GRID_Y);
+  const int64_t columns = tkg_between(tkg_ceil(g->n, TILE), 0, TKG_MOST_GRID_Y);
   const tkg_shape shape = {
-      dim3(tkg_blocks(tkg_ceil(g->m, TILE)), (unsigned)tkg_ceil(g->n, TILE), layers),
+      dim3(tkg_blocks(tkg_ceil(g->m, TILE)), (unsigned)columns, (unsigned)layers),
       dim3(TKG_THREADS), 0};
   if (g->ta)
     launch<true>(g, shape, stream);

@@ -230,9 +230,8 @@ template <int C> static void outer_launch(const grouped &s, cudaStream_t stream)
 
 /* ---- entries ---- */
 
-/* A grid has at most 65,535 blocks in y. */
 static int check_tiles(const tkg_call *c, int64_t tiles) {
-  if (tiles <= 65535) return TKG_OK;
+  if (tiles <= TKG_MOST_GRID_Y) return TKG_OK;
   return tkg__fail(TKG_E_UNSUPPORTED, "%s: matrices of %" PRId64 " x %" PRId64 " are too large",
                    tkg__ops[c->node->op].name, tkg__cols(c->in[0]), tkg__cols(c->node));
 }

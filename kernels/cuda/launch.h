@@ -8,6 +8,7 @@
 #include "cuda.h"
 
 enum { TKG_WARP = 32, TKG_THREADS = 256 };
+enum { TKG_MOST_GRID_Y = 65535 }; /* blocks of a grid along y, and along z */
 #define TKG_ALL_LANES 0xffffffffu
 
 /* The number of multiprocessors of the device in use. */
@@ -97,6 +98,26 @@ static __device__ __forceinline__ tkg_span tkg_in_grid(void) { return {tkg_first
 static __device__ __forceinline__ tkg_span tkg_in_block(void) {
   return {tkg_thread(), TKG_THREADS};
 }
+
+/* The row and the unit of a row that a thread takes, one after the other, of rows of `units` units:
+ * places first, first + stride, ... One division per thread, none per place. */
+struct tkg_place {
+  uint32_t row, unit, rows_on, units_on, units;
+  __device__ __forceinline__ tkg_place(tkg_span s, uint32_t of) {
+    row = (uint32_t)s.first / of;
+    unit = (uint32_t)s.first - row * of;
+    rows_on = (uint32_t)s.stride / of;
+    units_on = (uint32_t)s.stride - rows_on * of;
+    units = of;
+  }
+  __device__ __forceinline__ void go_on(void) {
+    row += rows_on;
+    unit += units_on;
+    if (unit < units) return;
+    unit -= units;
+    row++;
+  }
+};
 
 /* The same for the rows of a tkg_tile grid. */
 static __device__ __forceinline__ int64_t tkg_first_row(void) {

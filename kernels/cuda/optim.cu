@@ -125,11 +125,9 @@ static int adagrad_run(const tkg_call *c, cudaStream_t stream) {
 
 /* ---- several small parameters at once ---- */
 
-enum { MOST_UPDATES = 32 };
-
 typedef struct update_list {
-  int64_t n[MOST_UPDATES];
-  update_arrays of[MOST_UPDATES];
+  int64_t n[TKG_MOST_OPS];
+  update_arrays of[TKG_MOST_OPS];
 } update_list;
 
 /* One row of blocks per parameter. */
@@ -147,7 +145,7 @@ int tkg__run_updates(const tkg_tile_call *calls, int n, cudaStream_t stream) {
   int64_t most = 0;
   const int status = adam_of(&calls->call, &a);
   if (status) return status;
-  for (int k = 0; k < n && k < MOST_UPDATES; k++) {
+  for (int k = 0; k < n && k < TKG_MOST_OPS; k++) {
     const tkg_call *c = &calls[k].call;
     l.n[k] = tkg__count(c->node);
     l.of[k] = {static_cast<float *>(c->data[0]), static_cast<float *>(c->data[2]),

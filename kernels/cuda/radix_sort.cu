@@ -8,6 +8,7 @@
 
 int64_t tkg__radix_sort_bytes(int64_t count, int bits) {
   size_t bytes = 0;
+  tkg__use_device();
   const uint32_t *in = NULL;
   uint32_t *out = NULL;
   const cudaError_t error =

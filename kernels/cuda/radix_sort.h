@@ -7,6 +7,10 @@
 
 #include "cuda.h"
 
+/* Makes the device in use this thread's (backend.cu): CUB asks the current one, which on a thread
+ * that has not chosen is device 0, whose context would be made for it. */
+void tkg__use_device(void);
+
 /* Bytes of scratch to sort `count` pairs by the lowest `bits` of their keys. */
 int64_t tkg__radix_sort_bytes(int64_t count, int bits);
 

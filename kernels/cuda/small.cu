@@ -1,7 +1,7 @@
 /* Groups of ops on small values: losses, regularizers, weights of a few rows, numbers.
  *
  * Launched one by one, such ops take a microsecond or two each, whatever they compute. Here one
- * block runs up to MOST of them as whole values, with a barrier behind each; what only the group
+ * block runs a group of them as whole values, with a barrier behind each; what only the group
  * reads lies in shared memory. Rows are those of each op: any op may read all of what an earlier
  * one has made. Code is that of tiles (tile_code.cuh) with all rows in one tile, but for the ops
  * below, which take any dimensions. */
@@ -12,12 +12,12 @@
 #include "tile_saved.cuh"
 #include "view.h"
 
-enum { MOST = 32, FEW_SUMS = 8 }; /* sums that the whole block forms, one after the other */
+enum { FEW_SUMS = 8 }; /* sums that the whole block forms, one after the other */
 enum { MOST_PRODUCTS = 1 << 18 };
 
 typedef struct small_list {
   int count;
-  tile_op op[MOST];
+  tile_op op[TKG_MOST_OPS];
 } small_list;
 
 /* ---- ops of any dimensions ---- */
@@ -244,11 +244,13 @@ static int fill(tile_op *o, const tkg_tile_call *t, cudaStream_t stream) {
     fill_runs(o, c);
     for (int k = 0; k < TILE_INPUTS; k++)
       o->x.cols[k] = k < o->inputs ? (int)tkg__run_length(c->in[k], c->node->i[0]) : 0;
+    o->four = concat_by_four(*o);
     return TKG_OK;
   case TKG_OP_NARROW:
     fill_runs(o, c);
     o->x.cols[0] = (int)tkg__run_length(c->in[0], c->node->i[0]);
     o->x.cols[1] = (int)tkg__skipped(c->node);
+    o->four = narrow_by_four(*o);
     return TKG_OK;
   case TKG_OP_PAD:
     fill_runs(o, c);
@@ -329,7 +331,8 @@ static bool runs_op(const tkg_node *n, const tkg_node *const *in) {
     X(NORMALIZE)
     X(NORMALIZE_GRAD)
     X(ENCODE)
-    X(DECODE) X(SIGN_MASK)
+    X(DECODE)
+    X(SIGN_MASK)
 #undef X
         return true;
   }

@@ -2,7 +2,7 @@
 #ifndef TKG_CUDA_SMALL_H
 #define TKG_CUDA_SMALL_H
 
-#include "cuda.h"
+#include "tiles.h"
 
 enum { TKG_SMALL = 4096 }; /* elements of the largest such value */
 
@@ -13,8 +13,7 @@ bool tkg__runs_small(const tkg_node *node, const tkg_node *const *in);
  * message. */
 int tkg__run_small(const tkg_tile_call *calls, int n, int64_t tile_bytes, cudaStream_t stream);
 
-/* Queues updates by Adam with the same attributes, of at most MOST_UPDATES parameters (optim.cu).
- */
+/* Queues updates by Adam with the same attributes (optim.cu). */
 enum { TKG_SMALL_UPDATE = 16384 }; /* elements of the largest */
 int tkg__run_updates(const tkg_tile_call *calls, int n, cudaStream_t stream);
 

@@ -141,7 +141,19 @@ template <> struct tile_code<TKG_OP_DOT> : tile_plain {
 /* Units of T in rows of a tile; f(row, unit). */
 template <class F>
 static __device__ __forceinline__ void tile_units(int rows, int units, const F &f) {
-  for (int i = tkg_thread(); i < rows * units; i += TKG_THREADS) f(i / units, i % units);
+  TKG_ROLLED
+  for (tkg_place p(tkg_in_block(), (uint32_t)units); p.row < (uint32_t)rows; p.go_on())
+    f((int)p.row, (int)p.unit);
+}
+
+/* Host: whether all columns of inputs and result are whole units of four. */
+static inline bool concat_by_four(const tile_op &o) {
+  bool four = o.four && o.cols % 4 == 0;
+  for (int k = 0; k < TILE_INPUTS; k++) four = four && o.x.cols[k] % 4 == 0;
+  return four;
+}
+static inline bool narrow_by_four(const tile_op &o) {
+  return o.four && o.cols % 4 == 0 && o.x.cols[0] % 4 == 0 && o.x.cols[1] % 4 == 0;
 }
 
 template <> struct tile_code<TKG_OP_CONCAT> : tile_plain {
@@ -149,17 +161,26 @@ template <> struct tile_code<TKG_OP_CONCAT> : tile_plain {
   static int fill(tile_op *o, const tkg_tile_call *t, cudaStream_t) {
     for (int k = 0; k < TILE_INPUTS; k++)
       o->x.cols[k] = k < t->call.node->inputs ? (int)tkg__cols(t->call.in[k]) : 0;
+    o->four = concat_by_four(*o);
     return TKG_OK;
   }
-  static __device__ __forceinline__ void run(const tile_op &o, const tile_rows &t) {
-    float *out = t.out<float>(o);
+  template <class T>
+  static __device__ __forceinline__ void rows(const tile_op &o, const tile_rows &t, int of) {
+    T *out = t.out<T>(o);
+    const int all = o.cols / of;
+    TKG_ROLLED
     for (int k = 0; k < o.inputs; k++) {
-      const float *x = t.in<float>(o, k);
-      const uint32_t cols = (uint32_t)o.x.cols[k], n = (uint32_t)t.rows * cols;
-      for (uint32_t i = (uint32_t)tkg_thread(); i < n; i += TKG_THREADS)
-        out[(int64_t)(i / cols) * o.cols + i % cols] = x[i];
-      out += cols;
+      const T *x = t.in<T>(o, k);
+      const int units = o.x.cols[k] / of;
+      tile_units(t.rows, units, [=](int r, int u) { out[r * all + u] = x[r * units + u]; });
+      out += units;
     }
+  }
+  static __device__ __forceinline__ void run(const tile_op &o, const tile_rows &t) {
+    if (o.four)
+      rows<float4>(o, t, 4);
+    else
+      rows<float>(o, t, 1);
   }
 };
 
@@ -167,13 +188,21 @@ template <> struct tile_code<TKG_OP_NARROW> : tile_plain {
   static int fill(tile_op *o, const tkg_tile_call *t, cudaStream_t) {
     o->x.cols[0] = (int)tkg__cols(t->call.in[0]);
     o->x.cols[1] = (int)t->call.node->i[1];
+    o->four = narrow_by_four(*o);
     return TKG_OK;
   }
+  template <class T>
+  static __device__ __forceinline__ void rows(const tile_op &o, const tile_rows &t, int of) {
+    const T *x = t.in<T>(o, 0) + o.x.cols[1] / of;
+    T *out = t.out<T>(o);
+    const int units = o.cols / of, step = o.x.cols[0] / of;
+    tile_units(t.rows, units, [=](int r, int u) { out[r * units + u] = x[r * step + u]; });
+  }
   static __device__ __forceinline__ void run(const tile_op &o, const tile_rows &t) {
-    const float *x = t.in<float>(o, 0) + o.x.cols[1];
-    float *out = t.out<float>(o);
-    const int cols = o.cols, step = o.x.cols[0];
-    tile_units(t.rows, cols, [=](int r, int c) { out[r * cols + c] = x[r * step + c]; });
+    if (o.four)
+      rows<float4>(o, t, 4);
+    else
+      rows<float>(o, t, 1);
   }
 };
 
@@ -344,43 +373,79 @@ template <> struct tile_code<TKG_OP_LOG_SOFTMAX_GRAD> : tile_softmax<log_softmax
 
 /* ---- sums over edges ---- */
 
+/* Which terms a node has: `way` is what plain rows of floats, by four, have (TERMS_RELATION ..), or
+ * one of these, whose code asks. */
+enum { WAY_FLOATS_BY_FOUR = 16, WAY_FLOATS, WAY_CODES_BY_FOUR, WAY_CODES };
+
+typedef terms<float4, plain_rows<float4>> plain_terms;
+
+/* Terms that were put there as those of HAS: their layout is the same. */
+template <int HAS>
+static __device__ __forceinline__ const terms<float4, plain_rows<float4>, HAS> &
+terms_with(const plain_terms &p) {
+  static_assert(sizeof(terms<float4, plain_rows<float4>, HAS>) == sizeof p, "one layout");
+  return reinterpret_cast<const terms<float4, plain_rows<float4>, HAS> &>(p);
+}
+
 struct tile_aggregate : tile_plain {
   static int64_t scratch(const tkg_node *n, const tkg_node *const *in) {
     return tkg__coded_bytes(in, 1) + 4 * (n->i[2] / RUN) * tkg__cols(n);
   }
 
-  template <class T, class X>
-  static void fill_terms(terms<T, X> *to, const tkg_call *c, X x, const operands &w,
+  /* Makes the terms, and queues the sums of runs. */
+  template <class T, class X, int HAS>
+  static void fill_terms(terms<T, X, HAS> *to, const tkg_call *c, X x, const operands &w,
                          cudaStream_t stream) {
     const tkg_graph g = tkg__graph_of(tkg_in<int32_t>(c, 0), c->node->i);
     const tkg_error_slot bad_entry =
         w.row_of >= 0 ? tkg__error_slot_ids(c, tkg__rows(c->in[1])) : tkg_error_slot{NULL, NULL};
-    *to = terms_of<T>(c, x, w, g, bad_entry);
+    *to = terms_of<T, X, HAS>(c, x, w, g, bad_entry);
     to->parts = reinterpret_cast<T *>(static_cast<char *>(c->scratch) + tkg__coded_bytes(c->in, 1));
-    tkg_launch(sum_runs_kernel<terms<T, X>>, tkg_tile(g.e / RUN, to->cols), stream, *to);
+    tkg_launch(sum_runs_kernel<terms<T, X, HAS>>, tkg_tile(g.e / RUN, to->cols), stream, *to);
+  }
+  template <int HAS>
+  static void fill_plain(tile_op *o, const tkg_call *c, const operands &w, cudaStream_t stream) {
+    terms<float4, plain_rows<float4>, HAS> p;
+    fill_terms(&p, c, {tkg_in<float4>(c, 1), (int)tkg__cols(c->node) / 4}, w, stream);
+    memcpy(&o->x.plain_by_four, &p, sizeof p);
+  }
+  static int way_of(const tkg_call *c, const operands &w) {
+    const bool four = terms_by_four(c, w);
+    if (c->in[1]->dtype == TKG_CODES) return four ? WAY_CODES_BY_FOUR : WAY_CODES;
+    if (!four) return WAY_FLOATS;
+    if (c->in[1]->dtype != TKG_F32 || w.row_of >= 0) return WAY_FLOATS_BY_FOUR;
+    return terms_in(c, w, tkg__graph_of(tkg_in<int32_t>(c, 0), c->node->i));
   }
   static int fill(tile_op *o, const tkg_tile_call *t, cudaStream_t stream) {
     const tkg_call *c = &t->call;
     const operands w = operands_of(c->node->op);
-    o->four = terms_by_four(c, w);
-    o->of_codes = c->in[1]->dtype == TKG_CODES;
     const tkg_coded_rows codes = tkg__coded_rows(c, 1, c->scratch, stream);
-    if (o->of_codes && o->four)
-      fill_terms(&o->x.codes_by_four, c, coded_rows<float4>{codes}, w, stream);
-    else if (o->of_codes)
-      fill_terms(&o->x.codes_by_one, c, coded_rows<float>{codes}, w, stream);
-    else if (o->four)
+    o->way = way_of(c, w);
+    switch (o->way) {
+#define X(has)                                                                                     \
+  case has:                                                                                        \
+    fill_plain<has>(o, c, w, stream);                                                              \
+    break;
+      TERMS(X, 0)
+#undef X
+    case WAY_FLOATS_BY_FOUR:
       fill_terms(&o->x.floats_by_four, c, tkg_float_rows<float4>(c, 1), w, stream);
-    else
+      break;
+    case WAY_FLOATS:
       fill_terms(&o->x.floats, c, tkg_float_rows<float>(c, 1), w, stream);
+      break;
+    case WAY_CODES_BY_FOUR:
+      fill_terms(&o->x.codes_by_four, c, coded_rows<float4>{codes}, w, stream);
+      break;
+    default:
+      fill_terms(&o->x.codes_by_one, c, coded_rows<float>{codes}, w, stream);
+    }
     return TKG_OK;
   }
-  /* Which terms the op has. */
-  static __device__ __forceinline__ int way(const tile_op &o) { return 2 * o.of_codes + !o.four; }
 
-  template <class T, class X>
+  template <class T, class X, int HAS>
   static __device__ __forceinline__ void run(const tile_op &o, const tile_rows &t,
-                                             const terms<T, X> &p) {
+                                             const terms<T, X, HAS> &p) {
     sum_edges_of_tile(p, t.first, t.rows, t.out<T>(o));
   }
 };

@@ -75,6 +75,7 @@ union tile_extra {
   tile_gather gather;
   dropout_numbers dropout;
   random_stream random;
+  terms<float4, plain_rows<float4>> plain_by_four;
   terms<float4, float_rows<float4>> floats_by_four;
   terms<float, float_rows<float>> floats;
   terms<float4, coded_rows<float4>> codes_by_four;
@@ -86,6 +87,7 @@ typedef struct tile_op {
   uint32_t in_tile; /* bit k: input k lies in the tile's memory; bit TILE_OUT: the result */
   bool four;        /* the op's accesses of 16 bytes are aligned */
   bool of_codes;    /* an aggregate reads codes */
+  int way;          /* of an aggregate (tile_code.cuh) */
   int rows;         /* of the result, in a small group */
   int cols;         /* of the result; of a sum over rows, of its input */
   int count;        /* of a sum over rows: elements of the result; 0: of other ops */

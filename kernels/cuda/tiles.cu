@@ -17,7 +17,6 @@
 #include "tile_saved.cuh"
 
 enum {
-  MOST_OPS = 32,     /* of a group */
   PART_ROWS = 64,    /* rows of a part are a multiple of so many */
   MOST_PARTS = 256,  /* two blocks for each multiprocessor of an H200 */
   PRIVATE = 2 << 10, /* shared memory that the kernel takes beside a tile's */
@@ -27,7 +26,7 @@ enum {
 typedef struct tile_list {
   int64_t rows, units;
   int unit_rows, chunks, tile, count;
-  tile_op op[MOST_OPS];
+  tile_op op[TKG_MOST_OPS];
 } tile_list;
 
 /* ---- the interpreter ---- */
@@ -43,15 +42,22 @@ static __device__ __forceinline__ void run_op(const tile_list &l, int k, const t
   switch (op) { TILE_OPS(X) }
 #undef X
   if (!EDGES) return;
-  const int way = tile_aggregate::way(l.op[k]);
-  if (way == 0)
-    tile_aggregate::run(l.op[tkg_opaque(k)], t, l.op[tkg_opaque(k)].x.floats_by_four);
-  else if (way == 1)
-    tile_aggregate::run(l.op[tkg_opaque(k)], t, l.op[tkg_opaque(k)].x.floats);
-  else if (way == 2)
-    tile_aggregate::run(l.op[tkg_opaque(k)], t, l.op[tkg_opaque(k)].x.codes_by_four);
-  else
-    tile_aggregate::run(l.op[tkg_opaque(k)], t, l.op[tkg_opaque(k)].x.codes_by_one);
+#define X(has)                                                                                     \
+  case has:                                                                                        \
+    return tile_aggregate::run(l.op[tkg_opaque(k)], t,                                             \
+                               terms_with<has>(l.op[tkg_opaque(k)].x.plain_by_four));
+  switch (l.op[k].way) {
+    TERMS(X, 0)
+  case WAY_FLOATS_BY_FOUR:
+    return tile_aggregate::run(l.op[tkg_opaque(k)], t, l.op[tkg_opaque(k)].x.floats_by_four);
+  case WAY_FLOATS:
+    return tile_aggregate::run(l.op[tkg_opaque(k)], t, l.op[tkg_opaque(k)].x.floats);
+  case WAY_CODES_BY_FOUR:
+    return tile_aggregate::run(l.op[tkg_opaque(k)], t, l.op[tkg_opaque(k)].x.codes_by_four);
+  case WAY_CODES:
+    return tile_aggregate::run(l.op[tkg_opaque(k)], t, l.op[tkg_opaque(k)].x.codes_by_one);
+  }
+#undef X
 }
 
 static __device__ __forceinline__ int64_t chunk_begin(const tile_list &l, int64_t chunk) {
@@ -83,7 +89,7 @@ typedef struct sums {
     const float *parts;
     float *out;
     int count, number; /* of elements, of parts */
-  } sum[MOST_OPS];
+  } sum[TKG_MOST_OPS];
 } sums;
 
 enum { SLICES = 8 }; /* threads that share an element */
@@ -253,12 +259,14 @@ int tkg__tiles_open(const cudaDeviceProp *p, const tkg_tile_rules **out) {
   rules.block = TILE_ROWS;
   rules.least_rows = 64;
   rules.least_tiles = 0;
-  rules.most_nodes = MOST_OPS;
+  rules.most_nodes = TKG_MOST_OPS;
   rules.part_rows = PART_ROWS;
   rules.most_parts = MOST_PARTS;
   rules.tallest = 128;
   rules.many = 256;
-  rules.bytes = (int64_t)p->sharedMemPerMultiprocessor / 2 - PRIVATE; /* two blocks at a time */
+  /* Two blocks at a time. The driver keeps some shared memory of each for itself. */
+  rules.bytes =
+      (int64_t)(p->sharedMemPerMultiprocessor / 2 - p->reservedSharedMemPerBlock) - PRIVATE;
   rules.most_bytes = most;
   rules.runs = runs;
   rules.scratch_bytes = scratch_bytes;

@@ -4,6 +4,8 @@
 
 #include "cuda.h"
 
+enum { TKG_MOST_OPS = 32 }; /* of a group, also of one on small values, and of updates */
+
 /* Finds out how large tiles may be on the device. Returns the rules by which plans are made. A
  * status if it fails. */
 int tkg__tiles_open(const cudaDeviceProp *properties, const tkg_tile_rules **rules);

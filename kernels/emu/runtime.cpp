@@ -113,6 +113,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *out, int) {
   out->major = 9;               /* of an H200, like its shared memory: */
   out->sharedMemPerBlockOptin = 227 << 10;
   out->sharedMemPerMultiprocessor = 228 << 10;
+  out->reservedSharedMemPerBlock = 1 << 10;
   return cudaMemGetInfo(&out->totalGlobalMem, &out->totalGlobalMem);
 }
 

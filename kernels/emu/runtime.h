@@ -44,6 +44,7 @@ struct cudaDeviceProp {
   char name[256];
   int multiProcessorCount, major, minor;
   size_t totalGlobalMem, sharedMemPerBlockOptin, sharedMemPerMultiprocessor;
+  size_t reservedSharedMemPerBlock;
 };
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize };
 

@@ -108,22 +108,29 @@ function tk.ranks()
   return C.tkg_engine_ranks(runtime.engine), note ~= '' and note or nil
 end
 
---- Sets how a GPU computes matrix products: 'float32' (the default), or 'tf32', which rounds the
---- factors to 10 bits of fraction and is several times faster on GPUs that have it. All else is
---- float32. The CPU always computes in float32; the note says so. Without a name: returns the
---- setting.
----@param name? string 'float32' or 'tf32'
+--- Sets how a GPU computes: 'float32' (the default); 'tf32', which rounds the factors of products
+--- to 10 bits of fraction and is several times faster on GPUs that have it; or 'fast', which does
+--- so too and lets cuSPARSE compute sums over edges where it took less time than our own kernel
+--- when a shape was met first: two runs with one seed need not have the same bits. tk.ways() has
+--- what it chose; a run's config.json keeps that, so a resumed run goes on in the same way. It takes
+--- memory that no plan counts: 4 bytes per edge and what cuSPARSE asks for. All else is float32.
+--- The CPU always computes in float32; the note says so. Without a name: returns the setting.
+---@param name? string 'float32', 'tf32' or 'fast'
 ---@return string name, string? note
 function tk.precision(name)
   if name ~= nil then
     check(C.tkg_engine_set_precision(runtime.engine, name))
   end
   local now, device = ffi.string(C.tkg_engine_precision(runtime.engine)), tk.device()
-  if now == 'tf32' and not device:match('^cuda') then
+  if now ~= 'float32' and not device:match('^cuda') then
     return now, device .. ' computes in float32: nothing changes'
   end
   return now
 end
+
+--- What the precision 'fast' has chosen on this device, 'own' or an algorithm of cuSPARSE by shape:
+--- {['sum over edges [N,D] of [M,D], E edges'] = 'own'}. ---@return table<string, string>
+function tk.ways() return require('tinykg.engine.profile.ways').chosen() end
 
 --- Whether a GPU runs a step as one CUDA graph once it has run twice (default true), which saves
 --- the time of launching its kernels one by one. Results are the same bits; false helps to find

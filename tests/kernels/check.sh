@@ -50,6 +50,9 @@ host_faults() {
   caught uses_another_stream 'on another stream'
   caught asks_for_too_large_a_grid 'a grid of'
   caught asks_for_too_much_shared_memory 'bytes of shared memory'
+  caught uses_another_buffer 'another buffer or algorithm'
+  caught changes_a_graph 'a graph changed after cuSPARSE'
+  caught prepares_in_capture 'check: cusparseSpMM_preprocess while'
 }
 
 # says DEVICE TEXT: a device that cannot be used is refused with a line that contains TEXT
@@ -84,6 +87,9 @@ case $mode in
     exit $failed ;;
   ptx) kernel_faults
     passes recipes env TINYKG_LIB="$dir/libtinykg.so" ./tinykg tests/kernels/ptx/recipes.lua
+    passes 'sums by cuSPARSE' env TINYKG_LIB="$dir/libtinykg.so" ./tinykg tests/kernels/ptx/sparse.lua
+    passes 'instructions of tiles' env TINYKG_LIB="$dir/count/libtinykg.so" \
+      ./tinykg tests/kernels/ptx/count.lua
     passes 'replayed steps' env TINYKG_LIB="$(readlink -f "$dir")/libtinykg.so" TINYKG_DEVICE=cuda \
       tests/tools/test.sh tests/spec/engine/replay_spec.lua
     passes 'bench-gpu, tried out' env TINYKG_LIB="$dir/libtinykg.so" TINYKG_DEVICE=cuda \
@@ -91,7 +97,9 @@ case $mode in
   plain)
     caught divergent_barrier 'emu: deadlock'
     caught mixed_collectives 'different collectives'
-    caught not_in_mask 'mask lacks it' ;;
+    caught not_in_mask 'mask lacks it'
+    passes 'a wide product' env TKG_CUBLAS=no TINYKG_LIB="$engine" \
+      ./tinykg tests/kernels/wide_product.lua ;;
   asan)
     caught off_by_one 'heap-buffer-overflow'
     caught beside_shared 'use-after-poison' ;;

@@ -131,7 +131,7 @@ enum { ENGINE_THREADS = 2 };
 #endif
 
 static const tkg_run_context context = {
-    0x9E3779B97F4A7C15ull, 7, ENGINE_THREADS, false, 0.01, 3, 0.9, 0.999};
+    0x9E3779B97F4A7C15ull, 7, ENGINE_THREADS, false, false, 0.01, 3, 0.9, 0.999};
 
 #if defined(__SANITIZE_ADDRESS__)
 enum { GUARD = 0 };

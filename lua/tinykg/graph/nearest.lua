@@ -44,9 +44,10 @@ local function without_itself(row, best, values, k, ids, similarities)
   end
 end
 
---- The same on a device that does not rank by rows: block by block.
+--- The same on a device that does not rank by rows: block by block. Its runs are not counted:
+--- random numbers of what runs later are the same on each device.
 local function rank_blocks(rows, n, k, ids, similarities)
-  local height = math.max(1, math.floor(BLOCK / n))
+  local height, draws = math.max(1, math.floor(BLOCK / n)), step.draws()
   for first = 0, n - 1, height do
     local count = math.min(height, n - first)
     local values, best = step.compute_now(function()
@@ -60,6 +61,7 @@ local function rank_blocks(rows, n, k, ids, similarities)
       without_itself(first + r, b + from, s + from, k, ids + at, similarities + at)
     end
   end
+  step.draws(draws)
 end
 
 --- Puts the neighbours of each row in the order of a graph's edges, by id. Errors: NaN. A plan

@@ -31,18 +31,20 @@ local train = require 'tinykg.train'
 local tk = require 'tinykg'
 local phases = require 'tinykg.train.phases'
 local profile = require 'tinykg.engine.profile'
+local ways = require 'tinykg.engine.profile.ways'
 
 -- ---- config.json, summary.json, kept.json ----
 
 local function config_of(o)
-  local s = o.settings
+  local s, chosen = o.settings, tk.ways()
   return {recipe = o.recipe.name, recipe_file = folder.absolute(o.path),
           recipe_sha256 = sha256(o.text), data = folder.absolute(o.data),
           data_options = o.data_options, data_set = o.data_set, options = o.options,
           scaled = o.scaled, seed = o.seed, ranks = ranks.size() > 1 and ranks.size() or nil,
           bits = s.bits, bits_asked = s.bits_asked, budget = s.budget, chosen = s.chosen,
           rounding = s.rounding, codes = folder.CODES, device = tk.device(),
-          threads = tk.threads(), version = tk.version, origin = origin.of(), steps = s.steps,
+          ways = next(chosen) and chosen or nil, threads = tk.threads(), version = tk.version,
+          origin = origin.of(), steps = s.steps,
           checkpoint = s.checkpoint, check = s.check, tensorboard = s.tensorboard,
           extend = s.extend and folder.absolute(s.extend)}
 end
@@ -148,8 +150,9 @@ local function fit(o, data, path, resuming)
   local s = o.settings
   runtime.check(C.tkg_engine_set_tiles(runtime.engine, 0))
   if resuming then
-    local chosen = config_before(path).chosen
-    if chosen then apply(o, chosen) end
+    local was = config_before(path)
+    ways.set(was.ways or {})
+    if was.chosen then apply(o, was.chosen) end
     return nil
   end
   local choice = budget.choose(o.recipe, data, o.options, s)
@@ -202,6 +205,18 @@ local function write_description(o, path, data)
   folder.write(path, 'config.json', config_of(o))
 end
 
+--- Returns a function that writes config.json again once the precision 'fast' has chosen more.
+local function ways_keeper(o, path)
+  local function count() return #tables.sorted_keys(tk.ways()) end
+  local written = count()
+  return function()
+    local now = count()
+    if now == written then return end
+    written = now
+    ranks.only_first(folder.write, path, 'config.json', config_of(o))
+  end
+end
+
 --- Restores the state of a checkpoint, if the folder has one.
 local function restore(o, path, run)
   local from = o.from or 'last'
@@ -240,6 +255,7 @@ end
 --- Makes the run with callbacks that write to its folder.
 local function set_up(o, data, path, resuming)
   local s, save, log, events = o.settings, nil, nil, nil
+  local keep_ways = ways_keeper(o, path)
   local quiet = s.quiet or s.silent
   local settings = {bits = s.bits, value_bits = s.value_bits, rounding = s.rounding,
                     steps = s.steps, small = s.small, evaluation = s.evaluation, check = s.check,
@@ -249,6 +265,7 @@ local function set_up(o, data, path, resuming)
   local show = not quiet and epoch_printer() or function() end
   settings.on_epoch = function(record, better, run)
     log(record)
+    keep_ways()
     events.epoch(record)
     save.between(better)
     show(record, better, run.metric)

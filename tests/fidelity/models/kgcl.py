@@ -1,10 +1,13 @@
 """KGCL as yuh-yang/KGCL-SIGIR22 computes it (files below code/)."""
 
+import functools
+
 import numpy
 import torch
 import torch.nn.functional as F
 
 import shared
+import users
 
 
 class Model(shared.Model):
@@ -69,6 +72,7 @@ class Model(shared.Model):
                 seen.add((h, r, t))
                 lists[h].append((r, t))
         self.triples = {h: found for h, found in enumerate(lists) if found}
+        self.heads = numpy.array(list(dict.fromkeys(h for h in self.c['heads'].tolist() if h < items)))
         padded = [(found + [(counts['relations'], pad)] * k)[:k] for found in lists]
         both = torch.tensor(padded)
         self.by, self.tails = both[..., 0], both[..., 1]
@@ -139,9 +143,11 @@ class Model(shared.Model):
 
     def optimizer(self, part):
         """One for both parts (main.py:24), which counts the updates of each parameter; tinykg's counts
-        those of both parts, so that each part has one of its own where steps are compared."""
+        those of both parts, so that each part has one of its own where steps are compared. What a
+        part does not read has gradient 0 and moves on, in torch 1.8.1 (requirements.txt)."""
         if 'mask.1' in self.c or not hasattr(self, 'adam'):
             self.adam = torch.optim.Adam(self.p.values(), lr=self.o['lr'])
+            self.adam.zero_grad = functools.partial(self.adam.zero_grad, set_to_none=False)
         return self.adam
 
     # ---- curves ----
@@ -177,19 +183,27 @@ class Model(shared.Model):
             view['graph'] = self.normalized(items[self.pairs[1] - self.counts['users']])
 
     def epoch(self, data, random):
-        """main.py:56-75. Where there are fewer items than a batch has, it fails; here all are one."""
+        """main.py:56-75. Where there are fewer items than a batch has, it fails; here all are one.
+        Items come in the triples' order, so that the last ones are never drawn (Procedure.py:32)."""
         size = min(int(self.o['kg_batch_size']), len(self.triples))
-        heads = numpy.array(sorted(self.triples))
+        heads = self.heads
         for first in range(0, len(heads) - size + 1, size):
             yield 'kg', self.draw_triples(random, heads[first:first + size])
         self.draw_views()
-        for batch in shared.interactions(self, data, random, True):
+        for batch in self.interactions(data, random):
             yield 'cf', batch
+
+    def interactions(self, data, random):
+        """Each interaction's user once, with any item of that user (dataloader.py:498-507)."""
+        rows, size = data['train.users'].numpy(), int(self.o['batch_size'])
+        order = random.permutation(len(rows))
+        for first in range(0, len(order) - size + 1, size):
+            yield users.of(self, data).batch(random, rows[order[first:first + size]])
 
     def draw_triples(self, random, heads):
         """dataloader.py:78-88: a triple of each head; the tail of another's that is none of it."""
         rows = []
-        every = sorted(self.triples)
+        every = self.heads
         for h in heads.tolist():
             r, t = self.triples[h][random.randint(len(self.triples[h]))]
             while True:

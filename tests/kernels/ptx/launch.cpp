@@ -200,6 +200,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *out, int) {
   out->major = 9;
   out->sharedMemPerBlockOptin = (size_t)MOST_SHARED;
   out->sharedMemPerMultiprocessor = 228 * 1024;
+  out->reservedSharedMemPerBlock = 1024;
   size_t left;
   return cudaMemGetInfo(&left, &out->totalGlobalMem);
 }

@@ -32,6 +32,7 @@ struct machine {
   const char *const *parameters;
   char *shared;
   s64 shared_bytes;
+  u32 *ran; /* [stretch_count]: how often this thread ran each stretch */
 };
 
 [[noreturn]] static inline void bad_access(const char *what, u64 address, s64 bytes) {

@@ -5,6 +5,7 @@
  *   stream.cpp   one stream, whose work is done as late as CUDA may do it; events, captures, graphs
  *   launch.cpp   kernels: their limits and parameters; runs what translate.py made of their PTX
  *   library.cpp  products (cuBLAS) and sorts (CUB)
+ *   sparse.cpp   sparse products (cuSPARSE)
  */
 #ifndef TKG_PTX_RUNTIME_H
 #define TKG_PTX_RUNTIME_H

@@ -88,7 +88,8 @@ cudaError_t cudaStreamSynchronize(cudaStream_t s) {
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t *out, unsigned) {
   LOCK;
-  *out = (cudaEvent_t)(0x5000 + 16 * (stream.events.size() + 1));
+  static uintptr_t made;
+  *out = (cudaEvent_t)(0x5000 + 16 * ++made);
   stream.events[*out] = 0;
   return cudaSuccess;
 }
@@ -113,7 +114,28 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   return cudaSuccess;
 }
 
+cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  LOCK;
+  count_at(event);
+  stream.events.erase(event);
+  return cudaSuccess;
+}
+
+/* A millisecond for each piece of work between them. */
+cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t begin, cudaEvent_t end) {
+  LOCK;
+  if (stream.done < count_at(end)) check_fault("cudaEventElapsedTime before the work is done");
+  *ms = (float)(count_at(end) - count_at(begin));
+  return cudaSuccess;
+}
+
 /* ---- graphs ---- */
+
+cudaError_t cudaStreamIsCapturing(cudaStream_t s, cudaStreamCaptureStatus *status) {
+  check_stream(s, "cudaStreamIsCapturing");
+  *status = capturing() ? cudaStreamCaptureStatusActive : cudaStreamCaptureStatusNone;
+  return cudaSuccess;
+}
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t s, cudaStreamCaptureMode) {
   LOCK;

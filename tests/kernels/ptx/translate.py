@@ -6,6 +6,9 @@
 FILE.log is what `ptxas -v` printed: registers per thread. An instruction becomes a call of the
 member template of its name in machine.h: `mul.wide.u32 d, a, b` becomes `d = as<decltype(d)>(
 mul_wide<u32>(m, a, b));`. So an instruction that machine.h lacks does not compile.
+
+Instructions are counted by stretches, which run from a label or a branch to the next one: a counter
+per stretch, and a table of how many instructions of each kind it has.
 """
 import re
 import sys
@@ -14,6 +17,31 @@ TYPES = {k + n for k in 'usb' for n in ('8', '16', '32', '64')} | {'f32', 'f64',
 MODIFIERS = {'nc', 'to', 'sync', 'lo', 'uni'}  # say nothing here, as each name has one meaning
 NO_RESULT = {'st', 'bar', 'red'}
 KEYWORDS = {'and', 'or', 'xor', 'not'}  # of C++
+KINDS = ('global_load', 'global_store', 'shared', 'either', 'parameter', 'arithmetic', 'division',
+         'branch', 'threads', 'move')  # of instructions: instruction_kind in translated.h
+
+
+def kind_of(name):
+    """The number of an instruction's kind. `either`: an address that may be global or shared."""
+    parts = name.split('.')
+    if parts[0] in ('ld', 'st', 'atom', 'red'):
+        if 'param' in parts:
+            kind = 'parameter'
+        elif 'shared' in parts or 'local' in parts:
+            kind = 'shared'
+        elif 'global' in parts:
+            kind = 'global_load' if parts[0] == 'ld' else 'global_store'
+        else:
+            kind = 'either'
+    elif parts[0] in ('bra', 'ret', 'exit'):
+        kind = 'branch'
+    elif parts[0] in ('bar', 'shfl', 'vote'):
+        kind = 'threads'
+    elif parts[0] in ('div', 'rem') and not parts[-1].startswith('f'):
+        kind = 'division'
+    else:
+        kind = 'move' if parts[0] in ('mov', 'cvta') else 'arithmetic'
+    return KINDS.index(kind)
 
 
 def split(operands):
@@ -37,6 +65,7 @@ class Kernel:
         self.name, self.body = name, re.sub(r'//[^\n]*', '', body)
         self.sizes = [self.size_of(p) for p in parameters.split(',') if p.strip()]
         self.offsets, self.shared, self.local = {}, 0, 0
+        self.stretches, self.begins = [], True  # counts by kind; whether the next one begins
         used = [d for d in file_shared if d[2] in self.body]
         used += re.findall(r'\.(shared|local) \.align (\d+) \.b8\s+(\S+?)\[(\d*)\];', self.body)
         for kind, align, symbol, size in sorted(used, key=lambda d: not d[3]):
@@ -131,6 +160,7 @@ class Kernel:
             return ''
         guard, rest = re.match(r'(?:@(!?%?\w+)\s+)?(.*)$', text, re.S).groups()
         name, operands = (rest.split(None, 1) + [''])[:2]
+        counter = self.count(name)
         if name.startswith('bra'):
             done = 'goto %s;' % operands.replace('$', '')
         elif name in ('ret', 'exit'):
@@ -140,7 +170,17 @@ class Kernel:
             if guard:
                 done = '{%s}' % done
         # Only blocks that are needed: at the end of each, g++ looks at all labels of the function.
-        return 'if (%s) %s' % (self.operand(guard), done) if guard else done
+        return counter + ('if (%s) %s' % (self.operand(guard), done) if guard else done)
+
+    def count(self, name):
+        """Adds an instruction to its stretch. Returns the statement that counts one that begins."""
+        counter = ''
+        if self.begins:
+            counter = '++m.ran[%d]; ' % len(self.stretches)
+            self.stretches.append([0] * len(KINDS))
+        self.stretches[-1][kind_of(name)] += 1
+        self.begins = name.startswith(('bra', 'ret', 'exit'))
+        return counter
 
     def lines(self):
         body = re.sub(r'(\$L\w+:)', r'\n\1;', self.body)
@@ -150,6 +190,7 @@ class Kernel:
             if text in ('{', '}'):
                 yield text
             elif text.endswith(':'):
+                self.begins = True
                 yield text.replace('$', '') + ';'
             elif text:
                 yield self.statement(text)
@@ -172,17 +213,20 @@ def registers_of(log):
 def main():
     text, registers = open(sys.argv[1]).read(), registers_of(open(sys.argv[2]).read())
     print('#include "machine.h"\n\nnamespace {\nstruct translation : instructions {')
-    entries = []
+    entries, tables = [], []
     for k, kernel in enumerate(kernels(text)):
         print('static void kernel_%d(const machine &m) {' % k)
         print('  alignas(16) char local[%d];\n  (void)m, (void)local;' % max(kernel.local, 1))
         print('\n'.join(line for line in kernel.lines() if line))
         print('}\n')
-        entries.append('  {"%s", translation::kernel_%d, %d, %d, {%s}, %d},' % (
+        entries.append('  {"%s", translation::kernel_%d, %d, %d, {%s}, %d, of_%d, %d},' % (
             kernel.name, k, registers[kernel.name], kernel.shared,
-            ', '.join(map(str, kernel.sizes)), len(kernel.sizes)))
+            ', '.join(map(str, kernel.sizes)), len(kernel.sizes), k, len(kernel.stretches)))
+        tables.append('static const instruction_counts of_%d[] = {%s};' % (
+            k, ', '.join('{{%s}}' % ', '.join(map(str, counts)) for counts in kernel.stretches)))
     print('};\n}  // namespace')
     if entries:
+        print('\n'.join(tables))
         print('static const translated table[] = {\n%s\n};' % '\n'.join(entries))
         print('static const bool added = add_translated(table, %d);' % len(entries))
 

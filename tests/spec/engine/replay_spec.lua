@@ -158,6 +158,8 @@ describe('tk.replay and tk.precision', function()
     tk.device('cpu')
     assert.is_false(tk.replay())
     assert.equal('tf32', (tk.precision()))
+    assert.equal('fast', (tk.precision('fast')))
+    assert.same({}, tk.ways()) -- nothing is chosen on a CPU
     assert.equal(17, tk.tensor{{1, 4}}:matmul(tk.tensor{{1}, {4}}):item())
     tk.device(before)
     tk.replay(true)

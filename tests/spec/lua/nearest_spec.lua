@@ -3,6 +3,7 @@
 local runtime = require 'tinykg.engine.runtime'
 local tk = require 'tinykg'
 local train = require 'tinykg.train'
+local emulation = require 'tests.support.emulation'
 local tensors = require 'tests.support.tensors'
 local fixtures = require 'tests.support.fixtures'
 
@@ -117,6 +118,20 @@ describe('graph.nearest', function()
       assert(seen == bytes)
     end
     tk.threads(0)
+  end)
+
+  it('leaves later random numbers the same on each device', function()
+    local before, drawn = tk.device(), {}
+    if not emulation.open('emu') then return pending('no emulated GPU: make emu-tests') end
+    for _, device in ipairs{'cpu', 'emu'} do
+      tk.device(device)
+      tk.seed(4)
+      tk.no_grad(function() tk.graph.nearest(tk.tensor{{1, 0}, {2, 1}, {0, 1}}, 1) end)
+      local numbers = tk.no_grad(function() return tk.random('uniform', 8) end)
+      drawn[#drawn + 1] = numbers:totable()
+    end
+    tk.device(before)
+    assert.same(drawn[1], drawn[2])
   end)
 
   it('is made anew in begin_epoch, and steps read the new one', function()

@@ -6,7 +6,9 @@ local format = require 'tinykg.base.format'
 local json = require 'tinykg.base.json'
 local must = require 'tinykg.base.must'
 local runtime = require 'tinykg.engine.runtime'
+local tables = require 'tinykg.base.tables'
 local trace = require 'tinykg.engine.profile.trace'
+local ways = require 'tinykg.engine.profile.ways'
 
 ---@class Profile
 ---@field seconds number from begin to end ---@field runs integer steps and other runs
@@ -15,6 +17,7 @@ local trace = require 'tinykg.engine.profile.trace'
 ---@field copy number? bytes a second that copying moves here ---@field flops number? multiply-adds
 ---@field ops table[] most seconds first: {op, calls, seconds, bytes, cached, flops, share (of
 ---  in_ops), gb_s, gflop_s, and of_copy, of_flops: shares of what the machine can do}
+---@field ways table<string, string> tk.ways() at its end
 local Profile = {}
 Profile.__index = Profile
 
@@ -85,6 +88,7 @@ function Profile:finish()
   C.tkg_profile_end(self.c)
   self.seconds, self.runs = figure(self, 'seconds'), figure(self, 'runs')
   self.in_runs = figure(self, 'in_runs')
+  self.ways = ways.chosen()
   read_peaks(self)
   read_ops(self)
   return self
@@ -144,7 +148,11 @@ function Profile:__tostring()
   end
   rest('between ops', self.in_runs - self.in_ops)
   rest('outside of steps', self.seconds - self.in_runs)
-  return peaks_text(self) .. '\n' .. format.table(rows)
+  local lines = {peaks_text(self), format.table(rows)}
+  for _, shape in ipairs(tables.sorted_keys(self.ways)) do
+    lines[#lines + 1] = ('%s: %s'):format(shape, self.ways[shape])
+  end
+  return table.concat(lines, '\n')
 end
 
 -- ---- as files ----
@@ -155,6 +163,7 @@ function Profile:write(path)
   must(atomic_file.write(path, json.encode{
     device = self.device, threads = self.threads, seconds = self.seconds, runs = self.runs,
     in_runs = self.in_runs, copy = self.copy, flops = self.flops, ops = json.array(self.ops),
+    ways = next(self.ways) and self.ways or nil,
     events_dropped = figure(self, 'dropped')} .. '\n'))
 end
 
