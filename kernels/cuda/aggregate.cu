@@ -10,10 +10,9 @@
  * register; rows of floats or of codes (coded_rows.cuh) likewise. Rows that cannot be read by four,
  * and those of 16 bits, take a kernel that asks. */
 #include "aggregate.cuh"
+#include "spmm.h"
 #include "tile_edges.cuh"
 #include "tiles.h"
-
-#include "spmm.h"
 
 /* ---- entries ---- */
 
@@ -162,9 +161,10 @@ static int aggregate_run(const tkg_call *c, cudaStream_t stream) {
   return TKG_OK;
 }
 
-/* What cuSPARSE computes too. */
+/* What cuSPARSE computes too, but for slices, which may be written over what is read. */
 static int plain_run(const tkg_call *c, cudaStream_t stream) {
-  return c->context->fast ? tkg__spmm(c, stream, aggregate_run) : aggregate_run(c, stream);
+  return c->context->fast && c->slice == 0 ? tkg__spmm(c, stream, aggregate_run)
+                                           : aggregate_run(c, stream);
 }
 
 const tkg_cuda_op tkg__cuda_aggregate[] = {

@@ -150,23 +150,6 @@ static int64_t blocks_of(const tkg_node *node) {
   return tkg_between(TABLE_BYTES / (4 * (tkg__count(node) + 1)), LEAST_TABLES, MOST_TABLES);
 }
 
-<<<<<<< HEAD
-/* How the edges are shared out depends on all columns, so that a slice of them is summed in the
- * order in which all are. */
-template <class T, class X, class Y, bool ROWS>
-static void launch(pairs<T, X, Y> s, const tkg_edge_partition &e, int64_t blocks,
-                   cudaStream_t stream) {
-  const int all = tkg_power(s.stride, TKG_WARP), lanes = tkg_power(s.cols, TKG_WARP);
-  const int64_t line = (s.stride < all ? s.stride : all) * (int64_t)sizeof(T);
-  const int64_t width = s.cols < lanes ? s.cols : lanes, least = LEAST_THREADS / all;
-  s.tiles = tkg_ceil(s.k, SHARED_BYTES / (line * least));
-  s.tile = tkg_ceil(s.k, s.tiles);
-  const int64_t groups = tkg_between(SHARED_BYTES / (line * s.tile), 1, TKG_THREADS / all);
-  const size_t shared = (size_t)(groups * s.tile * width) * sizeof(T);
-  const dim3 grid((unsigned)blocks, (unsigned)(s.tiles * tkg_ceil(s.cols, width)));
-  tkg_launch(relation_kernel<T, X, Y, ROWS>,
-             {grid, dim3((unsigned)lanes, (unsigned)groups), shared}, stream, s, e, width);
-=======
 static int too_many_relations(int64_t relations, int64_t tiles) {
   if (tiles <= TKG_MOST_GRID_Y) return TKG_OK;
   return tkg__fail(TKG_E_UNSUPPORTED,
@@ -175,23 +158,25 @@ static int too_many_relations(int64_t relations, int64_t tiles) {
                    relations, tiles, (int)TKG_MOST_GRID_Y);
 }
 
-template <class T, class X, bool ROWS>
-static int launch(pairs<T, X> s, const tkg_edge_partition &e, int64_t blocks, cudaStream_t stream) {
-  const int lanes = tkg_power(s.cols, TKG_WARP);
-  const int64_t width = s.cols < lanes ? s.cols : lanes, line = width * (int64_t)sizeof(T);
-  const int64_t least = LEAST_THREADS / lanes;
+/* How the edges are shared out depends on all columns, so that a slice of them is summed in the
+ * order in which all are. */
+template <class T, class X, class Y, bool ROWS>
+static int launch(pairs<T, X, Y> s, const tkg_edge_partition &e, int64_t blocks,
+                  cudaStream_t stream) {
+  const int all = tkg_power(s.stride, TKG_WARP), lanes = tkg_power(s.cols, TKG_WARP);
+  const int64_t line = (s.stride < all ? s.stride : all) * (int64_t)sizeof(T);
+  const int64_t width = s.cols < lanes ? s.cols : lanes, least = LEAST_THREADS / all;
   s.tiles = tkg_ceil(s.k, SHARED_BYTES / (line * least));
   s.tile = tkg_ceil(s.k, s.tiles);
-  const int64_t groups = tkg_between(SHARED_BYTES / (line * s.tile), 1, TKG_THREADS / lanes);
+  const int64_t groups = tkg_between(SHARED_BYTES / (line * s.tile), 1, TKG_THREADS / all);
+  const size_t shared = (size_t)(groups * s.tile * width) * sizeof(T);
   const int64_t tiles = s.tiles * tkg_ceil(s.cols, width);
   const int status = too_many_relations(s.k, tiles);
   if (status) return status;
   const dim3 grid((unsigned)blocks, (unsigned)tiles);
-  tkg_launch(relation_kernel<T, X, ROWS>,
-             {grid, dim3((unsigned)lanes, (unsigned)groups), (size_t)(groups * s.tile * line)},
-             stream, s, e, width);
+  tkg_launch(relation_kernel<T, X, Y, ROWS>,
+             {grid, dim3((unsigned)lanes, (unsigned)groups), shared}, stream, s, e, width);
   return TKG_OK;
->>>>>>> main
 }
 
 /* ---- entries ---- */
@@ -221,7 +206,6 @@ static int64_t slice_of(const tkg_node *node, const tkg_node *const *in) {
   return decodes ? tkg__decoded_slice(tkg__cols(in[2])) : 0;
 }
 
-<<<<<<< HEAD
 static int64_t tables_bytes(const tkg_node *node) {
   return tkg_ceil(4 * blocks_of(node) * tkg__count(node), LINE) * LINE;
 }
@@ -239,33 +223,20 @@ static char *tables_of(const tkg_call *c) {
 /* The sum of all columns, or of a slice: `cols` of them from column `first` on, of which b has no
  * others. */
 template <class T, class X, class Y>
-static void sum_columns(const tkg_call *c, X a, Y b, int64_t first, int64_t cols,
-                        const tkg_edge_partition &e, cudaStream_t stream) {
+static int sum_columns(const tkg_call *c, X a, Y b, int64_t first, int64_t cols,
+                       const tkg_edge_partition &e, cudaStream_t stream) {
   enum { UNIT = sizeof(T) / sizeof(float) };
   pairs<T, X, Y> s = {};
   s.cols = cols / UNIT;
   s.stride = tkg__cols(c->node) / UNIT;
-=======
-template <class T, class X>
-static int relation_launch(const tkg_call *c, X a, X b, const tkg_graph &g,
-                           const tkg_edge_partition &e, cudaStream_t stream) {
-  const int64_t blocks = blocks_of(c->node), count = tkg__count(c->node);
-  char *tables =
-      static_cast<char *>(c->scratch) + noise_bytes(c->in) + partition_bytes(c->node, c->in);
-  pairs<T, X> s = {};
-  s.cols = tkg__cols(c->node) * (int64_t)sizeof(float) / (int64_t)sizeof(T);
->>>>>>> main
   s.k = tkg__rows(c->node);
   s.a = a;
   s.b = b;
   s.w = tkg_in<float>(c, e.rows ? 4 : 3);
-<<<<<<< HEAD
   s.g = tkg__graph_of(tkg_in<int32_t>(c, 0), c->node->i);
   s.tables = reinterpret_cast<T *>(tables_of(c)) + first / UNIT;
-  if (e.rows)
-    launch<T, X, Y, true>(s, e, blocks_of(c->node), stream);
-  else
-    launch<T, X, Y, false>(s, e, blocks_of(c->node), stream);
+  return e.rows ? launch<T, X, Y, true>(s, e, blocks_of(c->node), stream)
+                : launch<T, X, Y, false>(s, e, blocks_of(c->node), stream);
 }
 
 /* Rows of a source from column `first` on. */
@@ -289,28 +260,20 @@ static __global__ void decode_slice_kernel(int64_t n, Y b, int first, int cols, 
 }
 
 template <class T, class X>
-static void sum_slices(const tkg_call *c, X a, X b, const tkg_edge_partition &e,
-                       cudaStream_t stream) {
+static int sum_slices(const tkg_call *c, X a, X b, const tkg_edge_partition &e,
+                      cudaStream_t stream) {
   enum { UNIT = sizeof(T) / sizeof(float) };
   const int64_t n = tkg__rows(c->in[2]), d = tkg__cols(c->node), slice = slice_of(c->node, c->in);
   T *to = reinterpret_cast<T *>(tables_of(c) + tables_bytes(c->node));
-  for (int64_t first = 0; first < d; first += slice) {
+  int status = TKG_OK;
+  for (int64_t first = 0; first < d && !status; first += slice) {
     const int64_t cols = first + slice < d ? slice : d - first;
     const int at = (int)first / UNIT, units = (int)cols / UNIT;
     tkg_launch(decode_slice_kernel<T, X>, tkg_flat(n * units), stream, n, b, at, units, to);
-    sum_columns<T>(c, columns_from<X>{a, at}, float_rows<T>{to, NULL, units}, first, cols, e,
-                   stream);
+    status = sum_columns<T>(c, columns_from<X>{a, at}, float_rows<T>{to, NULL, units}, first, cols,
+                            e, stream);
   }
-=======
-  s.g = g;
-  s.tables = reinterpret_cast<T *>(tables);
-  const int status =
-      e.rows ? launch<T, X, true>(s, e, blocks, stream) : launch<T, X, false>(s, e, blocks, stream);
-  if (status) return status;
-  tkg_launch(tables_kernel, {dim3(tkg_blocks(tkg_ceil(count, COLUMNS))), dim3(COLUMNS, SLICES), 0},
-             stream, count, blocks, reinterpret_cast<const float *>(tables), tkg_out<float>(c));
-  return TKG_OK;
->>>>>>> main
+  return status;
 }
 
 static int relation_run(const tkg_call *c, cudaStream_t stream) {
@@ -327,26 +290,17 @@ static int relation_run(const tkg_call *c, cudaStream_t stream) {
   const tkg_edge_partition e =
       tkg__partition_edges(&g, rows ? tkg_in<int32_t>(c, 3) : NULL, n, d,
                            static_cast<char *>(c->scratch) + noise_bytes(c->in), bad_row, stream);
-<<<<<<< HEAD
+  int status = TKG_OK;
   tkg_with_sources(c, tkg_vec4_aligned(c->data[1], d) && tkg_vec4_aligned(c->data[2], d), stream,
-                   [=](auto unit, auto a, auto b) {
-                     if (slices)
-                       sum_slices<decltype(unit)>(c, a, b, e, stream);
-                     else
-                       sum_columns<decltype(unit)>(c, a, b, 0, d, e, stream);
+                   [=, &status](auto unit, auto a, auto b) {
+                     status = slices ? sum_slices<decltype(unit)>(c, a, b, e, stream)
+                                     : sum_columns<decltype(unit)>(c, a, b, 0, d, e, stream);
                    });
+  if (status) return status;
   tkg_launch(tables_kernel, {dim3(tkg_blocks(tkg_ceil(count, COLUMNS))), dim3(COLUMNS, SLICES), 0},
              stream, count, blocks_of(c->node), reinterpret_cast<const float *>(tables_of(c)),
              tkg_out<float>(c));
   return TKG_OK;
-=======
-  int status = TKG_OK;
-  tkg_with_sources(c, tkg_vec4_aligned(c->data[1], d) && tkg_vec4_aligned(c->data[2], d), stream,
-                   [=, &status](auto unit, auto a, auto b) {
-                     status = relation_launch<decltype(unit)>(c, a, b, g, e, stream);
-                   });
-  return status;
->>>>>>> main
 }
 
 const tkg_cuda_op tkg__cuda_relation[] = {
