@@ -29,6 +29,10 @@ typedef struct tkg_call {
   void *scratch;                      /* scratch_bytes(node, in) bytes, contents undefined */
   void *order;                        /* ids_order(...).bytes bytes */
   bool ordered; /* an earlier call has written the order there, for the same ids */
+  /* Columns of a slice: a sum over edges makes so many columns of all rows in scratch memory and
+   * copies them to `out`, which may be what it reads, before it makes the next. 0: it does not. */
+  int64_t slice;
+  int phase; /* of a kernel that runs in several, one after the other */
   const tkg_run_context *context;
   const char *where; /* the recipe's line, or NULL; valid until finish, or as long as the capture */
 } tkg_call;
@@ -114,6 +118,8 @@ typedef struct tkg_backend {
   void (*zero)(void *memory, int64_t bytes);
   bool (*supports)(int op);
   int64_t (*scratch_bytes)(const tkg_node *node, const tkg_node *const *in);
+  /* The same of a sum over edges that is made by slices of so many columns; NULL: none can be. */
+  int64_t (*slice_bytes)(const tkg_node *node, int64_t slice);
   /* NULL: none. `tiled`: of the node in a group of tiles. */
   tkg_ids_order (*ids_order)(const tkg_node *node, const tkg_node *const *in, bool tiled);
   int (*run)(const tkg_call *call); /* status */

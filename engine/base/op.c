@@ -29,11 +29,15 @@ static bool lists_rows(int op, int input) {
   return false;
 }
 
+/* Whether the kernel of an op decodes all rows in turn, a slice of columns at a time. */
+static bool decodes_in_turn(int op) { return op == TKG_OP_AGGREGATE_RELATION; }
+
 bool tkg__takes_codes(const tkg_node *n, int input, const tkg_node *codes) {
   const char reads = letter(n->op, input);
   if (!isupper(reads)) return reads == 'q' || reads == 'k';
   return codes->rank == 2 && tkg__cols(codes) <= TKG_MOST_CODED_COLS &&
-         (codes->i[1] != TKG_ROUND_DITHER_INDEPENDENT || lists_rows(n->op, input));
+         (codes->i[1] != TKG_ROUND_DITHER_INDEPENDENT || lists_rows(n->op, input) ||
+          decodes_in_turn(n->op));
 }
 
 void tkg__op_arity(int op, int *least, int *most) {

@@ -93,9 +93,13 @@ bool tkg__shape_fits(const int64_t *shape, int rank);
 
 /* Whether the kernel of a node can read these packed codes as this input. It decodes a row each
  * time that it reads it, and holds a row of so many columns. So codes whose noise is drawn per
- * element are read only where ids list the rows that are needed. */
+ * element are read only where ids list the rows that are needed, or where all are decoded in
+ * turn. */
 enum { TKG_MOST_CODED_COLS = 2048 };
 bool tkg__takes_codes(const tkg_node *n, int input, const tkg_node *codes);
+
+/* Columns of codes that AGGREGATE_RELATION decodes at a time: half of them, in whole groups. */
+static inline int64_t tkg__decoded_slice(int64_t cols) { return (cols + 31) / 32 * 16; }
 
 /* The matrix view of a node. */
 int64_t tkg__count(const tkg_node *n);

@@ -13,6 +13,7 @@
 #include "tile.h"
 
 enum { LEAST = 1 << 16 }; /* bytes of a value that is worth moving */
+enum { MUCH = 8 };        /* times less that a node makes which is computed at once */
 
 static bool reads(const tkg_planner *z, int o, int v) {
   const tkg_node *n = &z->tape->nodes[z->p->order[o]];
@@ -101,9 +102,33 @@ static void put_leaf_last(const tkg_tape *tape, tkg_node *n) {
   n->in[1] = leaf;
 }
 
+/* Whether node n makes little, row by row, of value v. */
+static bool shrinks(const tkg_planner *z, const tkg_node *n, int v) {
+  const tkg_node *x = &z->tape->nodes[v];
+  return n->rank == 2 && x->op != TKG_OP_LEAF && x->rank == 2 && tkg__bytes(x) >= LEAST &&
+         MUCH * tkg__bytes(n) <= tkg__bytes(x) && tkg__part(z->tape, n) == TKG_PART_ROWS;
+}
+
+/* Moves the node at place o, which makes little of its first input, right behind that if its other
+ * inputs are there: the input may then die early. */
+static void compute_at_once(tkg_planner *z, int o) {
+  int32_t *order = z->p->order, node = order[o];
+  const tkg_node *n = &z->tape->nodes[node];
+  int first = o;
+  if (n->inputs == 0 || !shrinks(z, n, n->in[0]) || !tkg__aligned(z->tape, n, 0)) return;
+  while (first > 0 && order[first - 1] != n->in[0]) {
+    first--;
+    for (int k = 1; k < n->inputs; k++)
+      if (order[first] == n->in[k]) return;
+  }
+  memmove(order + first + 1, order + first, (size_t)(o - first) * sizeof *order);
+  order[first] = node;
+}
+
 void tkg__delay(tkg_planner *z) {
   for (int i = 0; i < z->tape->n; i++)
     if (z->tape->nodes[i].inputs == 2) put_leaf_last(z->tape, &z->p->tape->nodes[i]);
+  for (int o = 0; o < z->p->order_count; o++) compute_at_once(z, o);
   for (int o = z->p->order_count; o-- > 0;) {
     int i = z->p->order[o];
     if (!gains(z, o)) continue;

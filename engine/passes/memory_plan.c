@@ -79,7 +79,7 @@ static bool inherit(tkg_planner *z, int from, int i, int last) {
 static int replaced_by_node(const tkg_planner *z, int i, int o) {
   const tkg_program *p = z->p;
   const tkg_node *n = &z->tape->nodes[i];
-  int k = replaced_input(n);
+  int k = p->slice[i] > 0 ? 1 : replaced_input(n);
   if (k < 0 || tkg__bytes(n) == 0) return -1;
   int from = p->storage[n->in[k]];
   if (z->tape->nodes[from].op == TKG_OP_LEAF || p->in_tile[from]) return -1;
@@ -268,8 +268,9 @@ static bool take_over(tkg_planner *z, int i, int o) {
 }
 
 /* The number of tiles in the arena. */
-static int memories_of(const tkg_engine *engine, const tkg_group *g) {
-  int at_once = engine->threads;
+static int memories_of(const tkg_planner *z, const tkg_group *g) {
+  const tkg_engine *engine = z->tape->engine;
+  int at_once = z->trying ? 1 : engine->threads;
   if (engine->backend->tiles->most_bytes > 0) return 0; /* they have memory of their own */
   if (engine->tiles > 0 && engine->tiles < at_once) at_once = engine->tiles;
   return at_once < g->chunks ? at_once : g->chunks;
@@ -288,6 +289,7 @@ int64_t tkg__scratch_bytes(const tkg_program *p, int i) {
   const tkg_node *n = &p->tape->nodes[i], *in[TKG_MAX_INPUTS];
   if (p->group_of[i] >= 0) return scratch_in_group(p, &p->groups[p->group_of[i]], i);
   tkg__inputs_of(p->tape, n, in);
+  if (p->slice[i] > 0) return p->tape->engine->backend->slice_bytes(n, p->slice[i]);
   if (n->op == TKG_OP_EXCHANGE) return tkg__exchange_scratch(n, in[0], p->tape->engine->ranks);
   return p->tape->engine->backend->scratch_bytes(n, in);
 }
@@ -347,7 +349,7 @@ static int lay_out_group(tkg_planner *z, tkg_group *g) {
     if (p->output_of[i] < 0 && (reduces || !take_over(z, i, o)))
       p->offset[i] = add_block(z, tkg__bytes(n), g->first, z->last[i], kind_of(z, i));
   }
-  g->memories = memories_of(z->tape->engine, g);
+  g->memories = memories_of(z, g);
   g->memory = add_block(z, g->memories * g->tile_bytes, g->first, g->first, TKG_KIND_TRANSIENT);
   note_peak(z);
   return status;

@@ -12,6 +12,7 @@
 #include "delay.h"
 #include "memory_plan.h"
 #include "spread.h"
+#include "sums_in_place.h"
 #include "tile.h"
 
 /* ---- order ---- */
@@ -257,6 +258,7 @@ static int put_in_order(tkg_planner *z) {
   int status = TKG_OK;
   list_nodes(z);
   if (tkg__forward_only(p)) tkg__delay(z);
+  tkg__sums_in_place(z);
   for (int i = 0; i < z->tape->n; i++) p->group_of[i] = z->last[i] = -1;
   if (z->tape->engine->backend->tiles && p->tiled) status = tkg__tile(p);
   if (!p->checked) find_inside(z);
@@ -314,11 +316,11 @@ static void find_outputs_in_place(tkg_planner *z) {
 static bool allocate(tkg_planner *z) {
   tkg_program *p = z->p;
   size_t n = (size_t)p->tape->n + 1;
-  p->order = calloc(4 * n, sizeof *p->order);
+  p->order = calloc(5 * n, sizeof *p->order);
   p->offset = calloc(5 * n, sizeof *p->offset);
   p->groups = calloc(n, sizeof *p->groups);
   p->in_tile = calloc(2 * n, sizeof *p->in_tile);
-  z->needed = calloc(n, sizeof *z->needed);
+  z->needed = calloc(2 * n, sizeof *z->needed);
   z->time = calloc(2 * n, sizeof *z->time);
   z->key = calloc(n, sizeof *z->key);
   z->arena = calloc(4 * n, sizeof *z->arena);
@@ -329,13 +331,90 @@ static bool allocate(tkg_planner *z) {
   p->storage = p->order + n;
   p->group_of = p->order + 2 * n;
   p->output_of = p->order + 3 * n;
+  p->slice = p->order + 4 * n;
   p->shift = p->offset + n;
   p->scratch = p->offset + 2 * n;
   p->ids_order = p->offset + 3 * n;
   p->part = p->offset + 4 * n;
   p->ids_ordered = p->in_tile + n;
   z->last = z->time + n;
+  z->without = z->needed + n;
   return true;
+}
+
+/* Forgets what an earlier arrangement left. */
+static void clear(tkg_planner *z) {
+  tkg_program *p = z->p;
+  size_t n = (size_t)p->tape->n + 1;
+  p->order_count = p->group_count = 0;
+  p->arena_bytes = z->fullest = 0;
+  z->arena_count = 0;
+  memset(p->slice, 0, n * sizeof *p->slice);
+  memset(p->groups, 0, n * sizeof *p->groups);
+  memset(p->in_tile, 0, 2 * n * sizeof *p->in_tile);
+  memset(p->at_peak, 0, sizeof p->at_peak);
+  memset(z->in_use, 0, sizeof z->in_use);
+}
+
+/* Finds order, lifetimes and offsets, with the sums in place that z->parts and z->without say. */
+static int arrange(tkg_planner *z) {
+  clear(z);
+  find_storage(z);
+  int status = put_in_order(z);
+  if (status) return status;
+  if (!z->trying) {
+    tkg__take_own_rows(z->p);
+    find_storage(z); /* views of rows begin elsewhere now */
+  }
+  find_last_readers(z);
+  find_outputs_in_place(z);
+  return tkg__lay_out(z);
+}
+
+/* ---- sums in place ---- */
+
+/* Sums are made in slices if the arena shrinks by a LEAST_GAIN-th of it. In a forward pass alone,
+ * of which there is one per evaluation, also in quarters, which take a third longer than halves, if
+ * it shrinks by another MORE-th. */
+enum { LEAST_GAIN = 32, MORE = 64, HALVES = 2, QUARTERS = 4 };
+
+/* The bytes of the arena with sums in place in so many slices. */
+static int64_t bytes_with(tkg_planner *z, int parts, int *status) {
+  z->parts = parts;
+  if (!*status) *status = arrange(z);
+  return z->p->arena_bytes;
+}
+
+/* Leaves out the sums in place without which the arena is no larger. */
+static void drop_needless(tkg_planner *z, int parts, int64_t least, int *status) {
+  for (int i = 0; i < z->tape->n && !*status; i++) {
+    if (z->without[i] || !tkg__may_sum_in_place(z, i)) continue;
+    z->without[i] = true;
+    z->without[i] = bytes_with(z, parts, status) <= least;
+  }
+}
+
+/* Decides which sums over edges are made in slices and written over what they read: by what the
+ * arena takes, since it costs time. All ranks have to decide alike: shapes are still those of rank
+ * 0, and tiles are counted as one thread has them. */
+static int choose_sums_in_place(tkg_planner *z) {
+  bool any = false;
+  int best = 0, status = TKG_OK;
+  for (int i = 0; i < z->tape->n && !any; i++) any = tkg__may_sum_in_place(z, i);
+  if (!any) return TKG_OK;
+  z->trying = true;
+  int64_t least = bytes_with(z, 0, &status);
+  const int most = tkg__forward_only(z->p) ? QUARTERS : HALVES;
+  for (int parts = HALVES; parts <= most; parts *= 2) {
+    const int64_t bytes = bytes_with(z, parts, &status);
+    if (bytes >= least - least / (best ? MORE : LEAST_GAIN)) continue;
+    least = bytes;
+    best = parts;
+  }
+  if (best) drop_needless(z, best, least, &status);
+  z->parts = best;
+  z->trying = false;
+  return status;
 }
 
 int tkg__plan(tkg_program *p) {
@@ -344,17 +423,9 @@ int tkg__plan(tkg_program *p) {
   if (!status) status = mark_needed(&z);
   if (!status) {
     find_storage(&z);
-    status = put_in_order(&z);
+    status = choose_sums_in_place(&z);
   }
-  if (!status) {
-    tkg__take_own_rows(p);
-    find_storage(&z); /* views of rows begin elsewhere now */
-  }
-  if (!status) {
-    find_last_readers(&z);
-    find_outputs_in_place(&z);
-    status = tkg__lay_out(&z);
-  }
+  if (!status) status = arrange(&z);
   free(z.needed);
   free(z.time);
   free(z.key);

@@ -12,6 +12,9 @@ typedef struct tkg_planner {
   bool *needed;
   int32_t *time, *last; /* time of a place in the order; of the last reader of a storage */
   int64_t *key;
+  int parts;               /* into which columns of sums in place are cut; 0: there are none */
+  bool *without;           /* by node: it is no sum in place */
+  bool trying;             /* whether sums in place are worth it: not what will run */
   tkg_block *arena, *tile; /* collected so far; offsets are found when all are there */
   int arena_count, tile_count;
   int64_t in_use[TKG_KIND_COUNT], fullest;

@@ -85,7 +85,9 @@ typedef struct tkg_program {
   tkg_group *groups;
   int group_count;
   int32_t *group_of; /* of a node; -1: it runs alone */
-  bool *in_tile; /* the value exists one tile at a time; its offset is in the memory of the tile */
+  bool *in_tile;  /* the value exists one tile at a time; its offset is in the memory of the tile */
+  int32_t *slice; /* of a sum over edges: columns that it makes at a time, so that it can be written
+                     over what it reads (sums_in_place.c); 0: all */
   int32_t *output_of; /* the output in whose tensor a value is computed; -1: it is in the arena */
   int64_t arena_bytes;
   int64_t at_peak[TKG_KIND_COUNT]; /* bytes by kind where the arena is fullest */

@@ -21,9 +21,10 @@ typedef struct rows {
   bool forward_only;
   const tkg_tape *old;
   tkg_tape *fresh;
-  bool *read;   /* some node reads the value, or it is an output */
-  bool *whole;  /* some reader needs the whole value */
-  int32_t *map; /* old node -> new, of those that are whole */
+  bool *read;     /* some node reads the value, or it is an output */
+  bool *whole;    /* some reader needs the whole value */
+  int64_t *asked; /* rows that are gathered of a value, at most by one gather */
+  int32_t *map;   /* old node -> new, of those that are whole */
   moved *memo;
   int memo_count, memo_capacity;
 } rows;
@@ -57,18 +58,33 @@ static bool aligned(const rows *z, const tkg_node *n, int k) {
   return in[k]->rank == 2 && tkg__row_access(n, in, k) == TKG_ACCESS_ROW;
 }
 
+static bool is_sum(const tkg_node *n) {
+  return n->op == TKG_OP_AGGREGATE || n->op == TKG_OP_AGGREGATE_MUL;
+}
+
+/* Whether so many rows of a sum over a graph are gathered that it is better computed as a whole: it
+ * may then be written over what it sums (sums_in_place.c). */
+static bool is_asked_for_many(const rows *z, int v) {
+  const tkg_node *n = node_of(z, v);
+  return z->forward_only && is_sum(n) && 3 * z->asked[v] > n->shape[0];
+}
+
 /* Goes backward over the tape: a value is needed as a whole unless only gathers read it, each of at
  * most half of its rows. */
 static void find_whole(rows *z) {
   for (int i = z->old->n; i-- > 0;) {
     const tkg_node *n = node_of(z, i);
     if (!z->read[i]) continue;
-    z->whole[i] |= !row_local(z, i);
+    z->whole[i] |= !row_local(z, i) || is_asked_for_many(z, i);
     for (int k = 0; k < n->inputs; k++) {
       z->read[n->in[k]] = true;
       bool by_rows = !z->whole[i] && aligned(z, n, k);
-      if (k == 0 && gathers_rows(z, n))
-        by_rows = 2 * tkg__count(node_of(z, n->in[1])) <= node_of(z, n->in[0])->shape[0];
+      int64_t asked = z->asked[i];
+      if (k == 0 && gathers_rows(z, n)) {
+        asked = tkg__count(node_of(z, n->in[1]));
+        by_rows = 2 * asked <= node_of(z, n->in[0])->shape[0];
+      }
+      if (by_rows && asked > z->asked[n->in[k]]) z->asked[n->in[k]] = asked;
       if (!by_rows) z->whole[n->in[k]] = true;
     }
   }
@@ -131,8 +147,7 @@ static int compute_rows(rows *z, int v, int ids) {
     if (node.in[k] < 0) return -1;
   }
   node.shape[0] = tkg__count(&z->fresh->nodes[ids]);
-  if (n->op == TKG_OP_DROPOUT || n->op == TKG_OP_AGGREGATE || n->op == TKG_OP_AGGREGATE_MUL)
-    insert_rows(&node, ids);
+  if (n->op == TKG_OP_DROPOUT || is_sum(n)) insert_rows(&node, ids);
   return emit(z, &node, v);
 }
 
@@ -189,10 +204,21 @@ static bool ready(const rows *z, int v) {
   return true;
 }
 
-/* Computes what can be computed of the rows `ids` of old value v, for a later rows_of. */
+/* Whether rows of old value v are, or are computed from, a sum over a graph: it needs a whole
+ * value, which does not die with it if others do too. */
+static bool sums(const rows *z, int v) {
+  const tkg_node *n = node_of(z, v);
+  bool sum = is_sum(n);
+  for (int k = 0; k < n->inputs && !sum; k++) sum = aligned(z, n, k) && sums(z, n->in[k]);
+  return sum && !z->whole[v];
+}
+
+/* Computes what can be computed of the rows `ids` of old value v, for a later rows_of, but for sums
+ * over a graph and rows of leaves, which do not die. */
 static int begin_rows(rows *z, int v, int ids) {
   const tkg_node *n = node_of(z, v);
-  if (ready(z, v)) return rows_of(z, v, ids) < 0 ? TKG_E_MEMORY : TKG_OK;
+  if (n->op == TKG_OP_LEAF) return TKG_OK;
+  if (ready(z, v) && !sums(z, v)) return rows_of(z, v, ids) < 0 ? TKG_E_MEMORY : TKG_OK;
   for (int k = 0; k < n->inputs && !z->whole[v]; k++) {
     int status = aligned(z, n, k) ? begin_rows(z, n->in[k], ids) : TKG_OK;
     if (status) return status;
@@ -245,15 +271,18 @@ static void ask_for(rows *z, int v) { z->read[v] = z->whole[v] = true; }
 
 int tkg__prune_rows(tkg_program *p, int *loss) {
   size_t n = (size_t)p->tape->n + 1;
-  rows z = {.old = p->tape, .read = calloc(2 * n, sizeof *z.read), .map = calloc(n, sizeof *z.map)};
-  int status = z.read && z.map ? TKG_OK : tkg__fail(TKG_E_MEMORY, "rows: no memory");
+  rows z = {.old = p->tape,
+            .read = calloc(2 * n, sizeof *z.read),
+            .asked = calloc(n, sizeof *z.asked),
+            .map = calloc(n, sizeof *z.map)};
+  int status = z.read && z.asked && z.map ? TKG_OK : tkg__fail(TKG_E_MEMORY, "rows: no memory");
+  z.forward_only = *loss < 0;
   if (!status) {
     z.whole = z.read + n;
     if (*loss >= 0) ask_for(&z, *loss);
     for (int i = 0; i < p->output_count; i++) ask_for(&z, p->outputs[i]);
     find_whole(&z);
   }
-  z.forward_only = *loss < 0;
   if (!status && changes(&z)) {
     status = tkg_tape_create(p->tape->engine, &z.fresh);
     if (!status) status = rewrite(&z);
@@ -263,6 +292,7 @@ int tkg__prune_rows(tkg_program *p, int *loss) {
       tkg_tape_release(z.fresh);
   }
   free(z.read);
+  free(z.asked);
   free(z.map);
   free(z.memo);
   return status;

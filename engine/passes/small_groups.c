@@ -115,11 +115,25 @@ static bool reads_waiting(const waiting *w, int i) {
   return false;
 }
 
+/* Whether node i is a sum that is to be written over what a waiting node reads (sums_in_place.c).
+ */
+static bool waited_for(const waiting *w, int i) {
+  const tkg_tape *tape = w->p->tape;
+  if (w->p->slice[i] == 0) return false;
+  for (int o = 0; o < w->count; o++) {
+    const tkg_node *n = &tape->nodes[w->nodes[o]];
+    for (int k = 0; k < n->inputs; k++)
+      if (w->p->storage[n->in[k]] == w->p->storage[tape->nodes[i].in[1]]) return true;
+  }
+  return false;
+}
+
 /* Places nodes first..last, behind those that wait if they read one. */
 static void place(waiting *w, int first, int last) {
   tkg_program *p = w->p;
   bool reads = false;
-  for (int o = first; o <= last; o++) reads |= reads_waiting(w, w->from[o]);
+  for (int o = first; o <= last; o++)
+    reads |= reads_waiting(w, w->from[o]) || waited_for(w, w->from[o]);
   if (reads) place_waiting(w, last);
   for (int o = first; o <= last; o++) {
     if (w->taken[w->from[o]]) continue;

@@ -196,7 +196,7 @@ static bool joins(const grouping *z, int o, const tkg_row_range *rows) {
  * in a small group does so wherever it runs. */
 static tkg_row_range group_rows(const grouping *z, int i) {
   const tkg_node *n = &z->tape->nodes[i];
-  const enum tkg_part part = tkg__part(z->tape, n);
+  const enum tkg_part part = z->p->slice[i] > 0 ? TKG_PART_NONE : tkg__part(z->tape, n);
   const tkg_row_range none = {.rows = -1};
   const tkg_row_range range = part == TKG_PART_NONE ? none : rows_of(z->tape, n, part);
   if (range.rows < 0 || (tkg__adds_up_small(n) && runs_small(z, i))) return none;
@@ -391,7 +391,7 @@ static void add_node(grouping *z, int o) {
     z->deferred++;
     return;
   }
-  if (reads_deferred(z, n)) place_deferred(z, o);
+  if (reads_deferred(z, n) || z->p->slice[i] > 0) place_deferred(z, o);
   o = move_before_deferred(z, o);
   const tkg_row_range rows = group_rows(z, i);
   if (!view && z->nodes > 1 && same_rows(&rows, &z->rows) && !joins(z, o, &rows))

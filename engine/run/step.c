@@ -115,8 +115,8 @@ static bool is_view(const tkg_program *p, int i) {
 static tkg_call call_of(const run *r, int i) {
   const tkg_program *p = r->p;
   const tkg_node *n = &p->tape->nodes[i];
-  tkg_call call = {
-      .node = n, .out = address(r, i), .context = &r->context, .where = p->tape->side[i].where};
+  tkg_call call = {.node = n, .out = address(r, i), .slice = p->slice[i], .context = &r->context};
+  call.where = p->tape->side[i].where;
   for (int k = 0; k < n->inputs; k++) {
     call.in[k] = &p->tape->nodes[n->in[k]];
     call.data[k] = address(r, n->in[k]);

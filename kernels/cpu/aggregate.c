@@ -79,14 +79,14 @@ TKG_INLINE void sum_kept_rows(const sum *s, int64_t first, int64_t last, int reg
              s->ahead_end);
   for (int64_t row = first; row < last; row++) {
     const int64_t end = s->g.offsets[row + 1];
-    float *out = s->out + row * s->d;
+    float *out = s->out + row * s->stride;
     wide total[8];
     block b;
     for (int r = 0; r < registers; r++) total[r] = (wide){0};
     for (; is_kept_before(&k, end); k.at++) {
       b.x[0] = row_of_x(s, k.tail[k.at], kind);
       b.w[0] = k.weight[k.at];
-      if (kind & MUL) b.r[0] = s->r + tkg__relation_at(s->g.relations, k.number[k.at]) * s->d;
+      if (kind & MUL) b.r[0] = s->r + tkg__relation_at(s->g.relations, k.number[k.at]) * s->stride;
       for (int r = 0; r < registers; r++) total[r] += term(&b, 0, r * WIDTH, kind);
     }
     for (int r = 0; r < registers; r++) wide_store(out + r * WIDTH, total[r]);
@@ -99,7 +99,7 @@ TKG_INLINE void sum_each_row(const sum *s, int64_t first, int64_t last, int regi
     sum_kept_rows(s, first, last, registers, kind);
     return;
   }
-  for (int64_t r = first; r < last; r++) sum_row(s, r, s->out + r * s->d, registers, kind);
+  for (int64_t r = first; r < last; r++) sum_row(s, r, s->out + r * s->stride, registers, kind);
 }
 
 /* Calls a function that is inlined once for each number of registers of a row. */
@@ -266,7 +266,8 @@ static sum sum_of(const tkg_call *c) {
            .w = c->data[weights],
            .list = c->data[list],
            .out = c->out,
-           .d = tkg__cols(c->node)};
+           .d = tkg__cols(c->node),
+           .stride = tkg__cols(c->node)};
   s.kind = (s.w ? WEIGHTED : 0) | (s.r ? MUL : 0);
   return s;
 }
@@ -298,11 +299,37 @@ static int aggregate_range(const tkg_call *c, int64_t first, int64_t last) {
   return TKG_OK;
 }
 
+/* ---- slices of columns: one phase copies a slice of x to scratch memory, where its rows follow
+ * each other and so more of them fit into caches; the next sums it ---- */
+
+static int phases(const tkg_call *c) {
+  const int64_t d = tkg__cols(c->node);
+  return c->slice ? (int)(2 * ((d + c->slice - 1) / c->slice)) : 1;
+}
+
+static void aggregate_slice(const tkg_call *c, int64_t first, int64_t last) {
+  sum s = sum_of(c);
+  float *slice = c->scratch;
+  const int64_t begin = c->phase / 2 * c->slice, left = s.d - begin;
+  s.d = left < c->slice ? left : c->slice;
+  if (c->phase % 2 == 0) {
+    for (int64_t r = first; r < last; r++)
+      memcpy(slice + r * s.d, s.x + r * s.stride + begin, (size_t)s.d * sizeof *slice);
+    return;
+  }
+  s.x = slice;
+  s.out += begin;
+  if (s.r) s.r += begin;
+  EACH_KIND(sum_rows, s.kind, 0, &s, first, last)
+}
+
 static int aggregate(const tkg_call *c, int64_t begin, int64_t end) {
   const tkg_graph g = edges_graph(c);
   int64_t first, last;
   edges_range(c, &g, begin, end, &first, &last);
-  return aggregate_range(c, first, last);
+  if (!c->slice) return aggregate_range(c, first, last);
+  aggregate_slice(c, first, last);
+  return TKG_OK;
 }
 
 static int aggregate_rows(const tkg_call *c, int64_t begin, int64_t end) {
@@ -379,6 +406,7 @@ const tkg_cpu_op TKG_ISA_NAME(tkg__cpu_aggregate)[] = {
      .run = aggregate,
      .units = edges_units,
      .work = work,
+     .phases = phases,
      .rows = aggregate_range},
     {.op = TKG_OP_AGGREGATE_ROWS, .run = aggregate_rows, .work = rows_work},
     {.op = TKG_OP_AGGREGATE_INDEXED,
@@ -390,6 +418,7 @@ const tkg_cpu_op TKG_ISA_NAME(tkg__cpu_aggregate)[] = {
      .run = aggregate,
      .units = edges_units,
      .work = work,
+     .phases = phases,
      .rows = aggregate_range},
     {.op = TKG_OP_AGGREGATE_MUL_ROWS, .run = aggregate_rows, .work = rows_work},
     {.op = TKG_OP_AGGREGATE_MUL_INDEXED,

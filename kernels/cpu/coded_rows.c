@@ -162,3 +162,17 @@ void TKG_ISA_NAME(tkg__coded_decode)(coded_rows *s, int64_t p, int64_t limit) {
   TKG_ISA_NAME(tkg__coded_window)(s, p, limit, most < CODED_ROWS ? (int)most : CODED_ROWS);
   decode_window(s, s->ids + p, (int)(s->end - p));
 }
+
+/* The window is rows begin..end-1 themselves, as the codec decodes them. */
+const float *TKG_ISA_NAME(tkg__coded_in_turn)(coded_rows *s, int64_t row, int64_t limit) {
+  const int64_t most = s->cols ? CODED_FLOATS / s->cols : 1;
+  if (row < s->begin || row >= s->end) {
+    s->begin = row;
+    s->end = row + most < limit ? row + most : limit;
+    TKG_ISA_NAME(tkg__cpu_codec)
+        .decode(&s->codec, s->packed, s->cols, s->rows, s->begin, s->end, s->decoded);
+    if (s->signs)
+      restore_zeros(s->decoded, s->signs, s->begin * s->cols, (s->end - s->begin) * s->cols);
+  }
+  return s->decoded + (row - s->begin) * s->cols;
+}

@@ -59,6 +59,10 @@ static inline bool coded_apart(const coded_rows *s) {
 void TKG_ISA_NAME(tkg__coded_read)(coded_rows *s, int64_t row);
 void TKG_ISA_NAME(tkg__coded_decode)(coded_rows *s, int64_t p, int64_t limit);
 
+/* Row `row` of those that are read in turn up to row `limit`, several of which are decoded at a
+ * time; valid until the next is read. For codes alone. */
+const float *TKG_ISA_NAME(tkg__coded_in_turn)(coded_rows *s, int64_t row, int64_t limit);
+
 /* A row by number; valid until another is read. */
 static inline const float *coded_row(coded_rows *s, int64_t row) {
   if (s->x) return s->x + row * s->cols;

@@ -21,7 +21,8 @@ typedef struct sum {
   const float *w;      /* by edge, or NULL */
   const int32_t *list; /* the rows to compute, or row_of by tail */
   float *out;
-  int64_t d;
+  int64_t d;         /* columns to sum, and of x */
+  int64_t stride;    /* of rows of r and out: their columns */
   int64_t ahead_end; /* prefetch up to this edge */
   int kind;
 } sum;
@@ -104,7 +105,7 @@ TKG_INLINE const float *row_of_x(const sum *s, int64_t row, int kind) {
 TKG_INLINE void open_edge(const sum *s, int64_t p, int64_t row, block *b, int i, int kind) {
   b->x[i] = row_of_x(s, row, kind);
   const int64_t edge = kind & (MUL | WEIGHTED) ? tkg__edge_number(&s->g, p) : 0;
-  if (kind & MUL) b->r[i] = s->r + tkg__relation_at(s->g.relations, edge) * s->d;
+  if (kind & MUL) b->r[i] = s->r + tkg__relation_at(s->g.relations, edge) * s->stride;
   if (kind & WEIGHTED) b->w[i] = s->w[edge];
 }
 

@@ -20,6 +20,8 @@ typedef struct tkg_cpu_op {
                                      choice of threads; NULL: elements of the output */
   int64_t (*scratch)(const tkg_node *node, const tkg_node *const *in); /* bytes; NULL: none */
   void (*combine)(const tkg_call *c); /* after all units, one thread; NULL: nothing */
+  /* How often all units run, one time after the other (c->phase); NULL: once. */
+  int (*phases)(const tkg_call *c);
   /* Rows first..last-1 of the output alone, for tiles (tile.c); NULL: by units, of `tkg_tile_unit`
    * elements or rows. */
   int (*rows)(const tkg_call *c, int64_t first, int64_t last);

@@ -3,20 +3,23 @@
  *
  * Units are a fixed number of slices of the rows, each with a table of all relations; the tables
  * are added in order, so the sum does not depend on the number of threads. Rows of b are
- * prefetched. */
+ * prefetched. To decode a row of codes for each edge that leads to it would take several times as
+ * long, so the whole sum decodes b in scratch memory, a slice of the columns at a time. */
 #include <string.h>
 
 #include "coded_rows.h"
 #include "edges.h"
 #include "ids.h"
 #include "isa.h"
+#include "wide.h"
 
 typedef struct terms {
   tkg_graph g;
   const char *op;
   const float *w;      /* by edge, or NULL */
   const int32_t *list; /* the rows to sum over, or NULL: all */
-  int64_t d;
+  int64_t d;           /* columns of a table */
+  int64_t begin, cols; /* of a slice of them */
 } terms;
 
 static terms terms_of(const tkg_call *c) {
@@ -43,53 +46,122 @@ static int64_t relation_tables(const tkg_node *node, const tkg_node *const *in) 
   return tables < 1 ? 1 : tables;
 }
 
+static int64_t tables_bytes(const tkg_node *node, const tkg_node *const *in) {
+  const int64_t tables = relation_tables(node, in), line = 64;
+  const int64_t bytes = tables > 1 ? tables * tkg__count(node) * (int64_t)sizeof(float) : 0;
+  return (bytes + line - 1) / line * line;
+}
+
+/* Columns of b that are decoded at a time; 0: none are, as their rows are not read in codes or are
+ * those of a list. */
+static int64_t slice_of(const tkg_node *node, const tkg_node *const *in) {
+  const bool decodes = node->op == TKG_OP_AGGREGATE_RELATION && in[2]->dtype == TKG_CODES;
+  return decodes ? tkg__decoded_slice(tkg__cols(in[2])) : 0;
+}
+
 static int64_t relation_scratch(const tkg_node *node, const tkg_node *const *in) {
-  int64_t tables = relation_tables(node, in);
-  return tables > 1 ? tables * tkg__count(node) * (int64_t)sizeof(float) : 0;
+  const int64_t slice = slice_of(node, in) * tkg__rows(in[2]) * (int64_t)sizeof(float);
+  return tables_bytes(node, in) + slice;
+}
+
+/* Each slice takes two phases: it is decoded, then summed. */
+static int phases(const tkg_call *c) {
+  const int64_t slice = slice_of(c->node, c->in);
+  return slice ? (int)(2 * ((tkg__cols(c->node) + slice - 1) / slice)) : 1;
+}
+
+/* Adds the products of row `a` and the tails of its edges to the table, `cols` columns: a constant
+ * where it is inlined, of so few that the row stays in registers; or s->cols. */
+TKG_INLINE void add_edges(const terms *s, int64_t row, const float *a, coded_rows *tails,
+                          int64_t ahead, float *table, int64_t cols) {
+  enum { HELD = 64 / WIDTH };
+  const bool held = cols % WIDTH == 0 && cols <= HELD * WIDTH;
+  wide head[HELD];
+  for (int k = 0; held && k < cols / WIDTH; k++) head[k] = wide_load(a + k * WIDTH);
+  for (int64_t p = s->g.offsets[row]; p < s->g.offsets[row + 1]; p++) {
+    if (s->g.order && p + EDGES_AHEAD < ahead)
+      prefetch_numbered(&s->g, p + EDGES_AHEAD, s->w, true);
+    const float *b = coded_at(tails, p, ahead);
+    const int64_t edge = tkg__edge_number(&s->g, p);
+    const float weight = s->w ? s->w[edge] : 1.0F;
+    float *to = table + tkg__relation_at(s->g.relations, edge) * s->d;
+    for (int k = 0; held && k < cols / WIDTH; k++)
+      wide_store(to + k * WIDTH,
+                 wide_load(to + k * WIDTH) + weight * (head[k] * wide_load(b + k * WIDTH)));
+    for (int64_t j = 0; !held && j < cols; j++) to[j] += weight * (a[j] * b[j]);
+  }
 }
 
 static void add_relations(const terms *s, int64_t row, const float *a, coded_rows *tails,
                           int64_t ahead, float *table) {
-  for (int64_t p = s->g.offsets[row]; p < s->g.offsets[row + 1]; p++) {
-    if (s->g.order && p + EDGES_AHEAD < ahead)
-      prefetch_numbered(&s->g, p + EDGES_AHEAD, s->w, true);
-    const float *restrict b = coded_at(tails, p, ahead);
-    const int64_t edge = tkg__edge_number(&s->g, p);
-    const float weight = s->w ? s->w[edge] : 1.0F;
-    float *restrict to = table + tkg__relation_at(s->g.relations, edge) * s->d;
-#pragma omp simd
-    for (int64_t j = 0; j < s->d; j++) to[j] += weight * (a[j] * b[j]);
+  switch (s->cols) {
+  case 16:
+    add_edges(s, row, a, tails, ahead, table, 16);
+    break;
+  case 32:
+    add_edges(s, row, a, tails, ahead, table, 32);
+    break;
+  case 64:
+    add_edges(s, row, a, tails, ahead, table, 64);
+    break;
+  default:
+    add_edges(s, row, a, tails, ahead, table, s->cols);
   }
 }
 
-/* Computes one table. A list is cut into equal parts, all rows into parts of as many edges. */
-static int relation_table(const tkg_call *c, const terms *s, int64_t unit, int64_t units,
-                          float *table) {
-  const int64_t k = tkg__rows(c->node), listed = s->list ? tkg__count(c->in[3]) : 0;
+/* Row i of a, all of whose rows up to `last` are read in turn; of a list, row by row. */
+static const float *next_row(const terms *s, coded_rows *a, int64_t i, int64_t last) {
+  return a->x || s->list ? coded_row(a, i) : TKG_ISA_NAME(tkg__coded_in_turn)(a, i, last);
+}
+
+/* Computes a slice of the columns of one table. A list is cut into equal parts, all rows into parts
+ * of as many edges. `slice`: that of b, decoded, or NULL. */
+static int relation_table(const tkg_call *c, const terms *s, int64_t unit, const float *slice) {
+  const int64_t units = relation_tables(c->node, c->in), count = tkg__count(c->node);
+  const int64_t listed = s->list ? tkg__count(c->in[3]) : 0;
   const int64_t first = s->list ? listed * unit / units : edges_first_row(&s->g, unit, units);
   const int64_t last =
       s->list ? listed * (unit + 1) / units : edges_first_row(&s->g, unit + 1, units);
   const int status = s->list ? check_ids(s->op, s->list, first, last, s->g.n) : TKG_OK;
+  float *table = units > 1 ? (float *)c->scratch + unit * count : c->out;
   coded_rows a, b;
   TKG_ISA_NAME(tkg__coded_open)(&a, c, 1, NULL);
   TKG_ISA_NAME(tkg__coded_open)(&b, c, 2, s->g.ids);
-  memset(table, 0, (size_t)(k * s->d) * sizeof *table);
+  if (slice) b.x = slice;
+  if (slice) b.cols = s->cols;
+  if (s->begin == 0) memset(table, 0, (size_t)count * sizeof *table);
   for (int64_t i = first; i < last && !status; i++) {
     const int64_t row = s->list ? s->list[i] : i;
     const int64_t begin = s->g.offsets[row], end = s->g.offsets[row + 1];
     if (begin < end)
-      add_relations(s, row, coded_row(&a, i), &b, s->list ? end : s->g.offsets[last], table);
+      add_relations(s, row, next_row(s, &a, i, last) + s->begin, &b,
+                    s->list ? end : s->g.offsets[last], table + s->begin);
   }
   return status;
 }
 
+/* Decodes a slice of b's rows first..last-1. */
+static void decode_slice(const tkg_call *c, const terms *s, int64_t first, int64_t last,
+                         float *slice) {
+  coded_rows b;
+  TKG_ISA_NAME(tkg__coded_open)(&b, c, 2, NULL);
+  for (int64_t i = first; i < last; i++)
+    memcpy(slice + i * s->cols, TKG_ISA_NAME(tkg__coded_in_turn)(&b, i, last) + s->begin,
+           (size_t)s->cols * sizeof *slice);
+}
+
 static int aggregate_relation(const tkg_call *c, int64_t begin, int64_t end) {
-  const terms s = terms_of(c);
-  const int64_t tables = relation_tables(c->node, c->in), count = tkg__count(c->node);
+  terms s = terms_of(c);
+  const int64_t units = relation_tables(c->node, c->in), rows = tkg__rows(c->in[2]);
+  const int64_t width = slice_of(c->node, c->in);
+  float *slice = width ? (float *)c->scratch + tables_bytes(c->node, c->in) / 4 : NULL;
   int status = TKG_OK;
-  for (int64_t u = begin; u < end && !status; u++)
-    status = relation_table(c, &s, u, tables,
-                            tables > 1 ? (float *)c->scratch + u * count : (float *)c->out);
+  s.begin = c->phase / 2 * width;
+  s.cols = width && s.begin + width < s.d ? width : s.d - s.begin;
+  if (slice && c->phase % 2 == 0)
+    decode_slice(c, &s, rows * begin / units, rows * end / units, slice);
+  else
+    for (int64_t u = begin; u < end && !status; u++) status = relation_table(c, &s, u, slice);
   return status;
 }
 
@@ -113,12 +185,14 @@ const tkg_cpu_op TKG_ISA_NAME(tkg__cpu_relation)[] = {
      .run = aggregate_relation,
      .units = relation_tables,
      .work = relation_work,
+     .phases = phases,
      .scratch = relation_scratch,
      .combine = add_tables},
     {.op = TKG_OP_AGGREGATE_RELATION_ROWS,
      .run = aggregate_relation,
      .units = relation_tables,
      .work = relation_work,
+     .phases = phases,
      .scratch = relation_scratch,
      .combine = add_tables},
     {0},

@@ -10,8 +10,9 @@
  * register; rows of floats or of codes (coded_rows.cuh) likewise. Rows that cannot be read by four,
  * and those of 16 bits, take a kernel that asks. */
 #include "aggregate.cuh"
-
 #include "spmm.h"
+#include "tile_edges.cuh"
+#include "tiles.h"
 
 /* ---- entries ---- */
 
@@ -91,8 +92,62 @@ static void launch_source(const tkg_call *c, const operands &o, const tkg_graph 
     launch_any<float>(c, tkg_float_rows<float>(c, 1), o, g, e, bad_entry, stream);
 }
 
+/* ---- sums by slices of columns, in the order in which tiles add up ---- */
+
+/* Rows of `cols` units: `width` of them from column `first` on follow each other in `to`. */
+template <class T>
+static __global__ void take_slice_kernel(int64_t n, int cols, int first, int width, const T *from,
+                                         T *to) {
+  for (int64_t i = tkg_first(); i < n * width; i += tkg_stride())
+    to[i] = from[i / width * cols + first + i % width];
+}
+
+/* Each row's sum, whose whole runs are summed before: to columns from `first` on of rows of `cols`
+ * units. One group per row. */
+template <class T, class P>
+static __global__ void sum_slice_kernel(P p, int64_t n, int cols, int first, T *out) {
+  for (int64_t row = tkg_first_row(); row < n; row += tkg_row_stride())
+    for (int j = (int)threadIdx.x; j < p.cols; j += (int)blockDim.x)
+      out[row * cols + first + j] = sum_row(p, row, j);
+}
+
+int64_t tkg__slice_bytes(const tkg_node *node, int64_t slice) {
+  return (tkg__rows(node) + node->i[2] / RUN) * slice * (int64_t)sizeof(float);
+}
+
+/* A slice of x goes to scratch; its sum, to where it was if out is x. */
+template <class T> static void sum_slices(const tkg_call *c, cudaStream_t stream) {
+  typedef terms<T, float_rows<T>> slice_terms;
+  enum { UNIT = sizeof(T) / sizeof(float) };
+  const operands o = operands_of(c->node->op);
+  const tkg_graph g = tkg__graph_of(tkg_in<int32_t>(c, 0), c->node->i);
+  const int64_t n = tkg__rows(c->node);
+  const int cols = (int)tkg__cols(c->node) / UNIT, slice = (int)c->slice / UNIT;
+  T *x = static_cast<T *>(c->scratch);
+  slice_terms p = terms_of<T>(c, float_rows<T>{x, NULL, 0}, o, g, tkg_error_slot{NULL, NULL});
+  const T *r = p.r;
+  p.parts = x + n * slice;
+  for (int first = 0; first < cols; first += slice) {
+    p.cols = first + slice < cols ? slice : cols - first;
+    p.x.cols = p.cols;
+    if (r) p.r = r + first;
+    tkg_launch(take_slice_kernel<T>, tkg_flat(n * p.cols), stream, n, cols, first, p.cols,
+               tkg_in<T>(c, 1), x);
+    tkg_launch(sum_runs_kernel<slice_terms>, tkg_tile(g.e / RUN, p.cols), stream, p);
+    tkg_launch(sum_slice_kernel<T, slice_terms>, tkg_tile(n, p.cols), stream, p, n, cols, first,
+               tkg_out<T>(c));
+  }
+}
+
 static int aggregate_run(const tkg_call *c, cudaStream_t stream) {
   const operands o = operands_of(c->node->op);
+  if (c->slice > 0) {
+    if (terms_by_four(c, o))
+      sum_slices<float4>(c, stream);
+    else
+      sum_slices<float>(c, stream);
+    return TKG_OK;
+  }
   const tkg_graph g = tkg__graph_of(tkg_in<int32_t>(c, 0), c->node->i);
   const int64_t rows = c->node->shape[0], d = tkg__whole_cols(c->node);
   const int32_t *by = o.rows >= 0 ? tkg_in<int32_t>(c, o.rows) : NULL;
@@ -107,9 +162,10 @@ static int aggregate_run(const tkg_call *c, cudaStream_t stream) {
   return TKG_OK;
 }
 
-/* What cuSPARSE computes too. */
+/* What cuSPARSE computes too, but for slices, which may be written over what is read. */
 static int plain_run(const tkg_call *c, cudaStream_t stream) {
-  return c->context->fast ? tkg__spmm(c, stream, aggregate_run) : aggregate_run(c, stream);
+  return c->context->fast && c->slice == 0 ? tkg__spmm(c, stream, aggregate_run)
+                                           : aggregate_run(c, stream);
 }
 
 const tkg_cuda_op tkg__cuda_aggregate[] = {

@@ -35,6 +35,7 @@ template <class T, class X, int HAS = TERMS_ANY> struct terms : partition_sums<T
   using partition_sums<T>::cols;
   X x;
   const T *r;     /* relation vectors, or NULL */
+  int r_cols;     /* from one of them to the next */
   const float *w; /* by edge, or NULL */
   tkg_graph g;
   const int32_t *row_of; /* rows of x by tail, below zero for none; NULL: rows are tails */
@@ -67,7 +68,7 @@ template <class T, class X, int HAS = TERMS_ANY> struct terms : partition_sums<T
       if (e.row < 0) v.w = 1;
     }
     if (e.row < 0) return v;
-    if (has(TERMS_RELATION, r)) v.r = tkg_row_at(r, e.relation, cols)[j];
+    if (has(TERMS_RELATION, r)) v.r = tkg_row_at(r, e.relation, r_cols)[j];
     v.x = x.load(e.row, j);
     return v;
   }
@@ -115,7 +116,7 @@ template <class T, class X, int HAS = TERMS_ANY>
 static terms<T, X, HAS> terms_of(const tkg_call *c, X x, const operands &o, const tkg_graph &g,
                                  tkg_error_slot bad_entry) {
   terms<T, X, HAS> p = {};
-  p.cols = (int)(tkg__cols(c->node) * (int64_t)sizeof(float) / (int64_t)sizeof(T));
+  p.cols = p.r_cols = (int)(tkg__cols(c->node) * (int64_t)sizeof(float) / (int64_t)sizeof(T));
   p.x = x;
   p.r = o.mul ? tkg_in<T>(c, 2) : NULL;
   p.w = tkg_in<float>(c, o.w);

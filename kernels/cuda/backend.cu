@@ -316,6 +316,7 @@ static tkg_backend table(void) {
   b.zero = zero;
   b.supports = supports;
   b.scratch_bytes = scratch_bytes;
+  b.slice_bytes = tkg__slice_bytes;
   b.ids_order = tkg__ids_order;
   b.run = run;
   b.run_tiles = run_tiles;

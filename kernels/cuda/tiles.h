@@ -14,4 +14,7 @@ int tkg__tiles_open(const cudaDeviceProp *properties, const tkg_tile_rules **rul
 int tkg__run_tiles(const tkg_tile_call *calls, int n, const tkg_tiling *tiling,
                    cudaStream_t stream);
 
+/* Bytes of scratch of a sum over edges that is made by slices of so many columns (aggregate.cu). */
+int64_t tkg__slice_bytes(const tkg_node *node, int64_t slice);
+
 #endif

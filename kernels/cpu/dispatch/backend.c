@@ -192,13 +192,21 @@ static int run(const tkg_call *c) {
   if (tkg__row_parts(c->node, c->in) > 0) return run_row_sum(k, c);
   int64_t units = k->units ? k->units(c->node, c->in) : tkg__rows(c->node);
   int64_t threads = threads_for(k, c, units);
+  tkg_call phase = *c;
   int status = TKG_OK;
-  if (threads > 1)
-    status = run_parallel(k, c, units, threads);
-  else if (units > 0)
-    status = k->run(c, 0, units);
+  for (const int phases = k->phases ? k->phases(c) : 1; phase.phase < phases && !status;
+       phase.phase++)
+    if (threads > 1)
+      status = run_parallel(k, &phase, units, threads);
+    else if (units > 0)
+      status = k->run(&phase, 0, units);
   if (!status && k->combine) k->combine(c);
   return status;
+}
+
+/* A slice of all rows. */
+static int64_t slice_bytes(const tkg_node *node, int64_t slice) {
+  return tkg__rows(node) * slice * (int64_t)sizeof(float);
 }
 
 /* ---- running a group in tiles ---- */
@@ -298,6 +306,7 @@ const tkg_backend tkg__cpu_backend = {
     .zero = zero,
     .supports = supports,
     .scratch_bytes = scratch_bytes,
+    .slice_bytes = slice_bytes,
     .run = run,
     .deals_rows = true,
     .finds_dealt_rows = true,

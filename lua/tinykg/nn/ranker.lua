@@ -7,6 +7,7 @@
 -- the fields
 --   item_count  how many items there are, if rows of other nodes follow theirs
 --   user_nodes  int32 [users], if users and items are nodes of one graph
+local arrays = require 'tinykg.engine.arrays'
 local loss = require 'tinykg.nn.loss'
 local module = require 'tinykg.nn.module'
 local ops = require 'tinykg.engine.ops'
@@ -110,13 +111,31 @@ function Ranker:view_contrast(batch, one, two, temperature)
                     {positives = batch.items})
 end
 
---- Computes the tables that score and rank read, once for a whole evaluation: all rows of them,
---- since a layer then lies where its final rows do. A parameter is read where it is.
----@return {users: Tensor[], items: Tensor[]?} and all of them as a list
+--- Items' rows of tables that have rows of other nodes behind them, which no score needs, and the
+--- ids by which they are gathered, nil for none. A parameter is read where it is.
+local function items_alone(parts, count)
+  local rows, ids = {}, nil
+  for k, part in ipairs(parts) do
+    rows[k] = part
+    if not part.kept and count and part:size(1) > count then
+      ids = ids or tensor.ids(arrays.range(count), count)
+      rows[k] = part:gather(ids)
+    end
+  end
+  return rows, ids
+end
+
+--- Computes the tables that score and rank read, once for a whole evaluation: all rows of users or
+--- nodes, since a layer then lies where its final rows do, and of items. A parameter is read where
+--- it is.
+---@return {users: Tensor[], items: Tensor[]?, temporary: Tensor[]} and all of them as a list;
+--- `temporary`: what may be freed once they are computed
 function Ranker:prepare()
   local users, items = tables_of(self)
+  local ids
+  if items then items, ids = items_alone(items, self.item_count) end
   local prepared = tables.append(tables.append({}, users), items or {})
-  prepared.users, prepared.items = users, items
+  prepared.users, prepared.items, prepared.temporary = users, items, {ids}
   return prepared
 end
 

@@ -57,6 +57,8 @@ function evaluate.prepare(model, divided)
     return unpack(made)
   end)
   source_line.leave(outer)
+  local temporary = prepared and not tensor.is(prepared) and prepared.temporary
+  for _, t in ipairs(temporary or {}) do t:free() end
   C.tkg_engine_trim(runtime.engine) -- scoring needs far less than preparing did
   local divide = divided and function() end or join_parameters(model)
   return prepared, function()
