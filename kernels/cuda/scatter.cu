@@ -270,6 +270,7 @@ template <class T>
 static void add_launch(const tkg_call *c, const scatter &z, const tkg_argsort &o,
                        cudaStream_t stream) {
   const int64_t cols = z.d * (int64_t)sizeof(float) / (int64_t)sizeof(T);
+  const int64_t whole = tkg_whole_units(cols, c->node->whole_cols);
   sorted<T> s;
   s.count = z.count;
   s.k = z.k;
@@ -283,14 +284,15 @@ static void add_launch(const tkg_call *c, const scatter &z, const tkg_argsort &o
   s.parts = reinterpret_cast<T *>(tkg_argsort_part(c, o.bytes));
   s.out = reinterpret_cast<T *>(z.out);
   if (z.count <= FEW) {
-    tkg_launch(few_kernel<T>, tkg_tile(z.count, cols), stream, s);
+    tkg_launch(few_kernel<T>, tkg_tile(z.count, whole), stream, s);
     return;
   }
   const tkg_shape groups = tkg_tile(z.chunks, cols);
   tkg_launch(chunks_kernel<T>, groups, stream, s);
   tkg_launch(runs_kernel<T>, groups, stream, s);
   if (z.chunks > HUB + 1)
-    tkg_launch(hubs_kernel<T>, {dim3(tkg_blocks(z.chunks)), groups.block, 0}, stream, s);
+    tkg_launch(hubs_kernel<T>, {dim3(tkg_blocks(z.chunks)), tkg_tile(z.chunks, whole).block, 0},
+               stream, s);
 }
 
 static void begin(const scatter &z, cudaStream_t stream) {
