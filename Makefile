@@ -149,7 +149,7 @@ SPECS = $(foreach s,$(SPEC),$(or $(strip $(foreach f,$(ALL_SPECS),$(if $(findstr
 RUN_TESTS = LUAJIT='$(LUAJIT)' FILTER='$(FILTER)' TINYKG_LIB='$(abspath $(1))' \
   tests/tools/test.sh $(SPECS)
 
-emu-tests: $(BUILD)/libtinykg_emu.so $(call emu_tools,$(BUILD)/emu)
+emu-tests: $(BUILD)/libtinykg_emu.so $(BUILD)/libnccl_stand_in.so $(call emu_tools,$(BUILD)/emu)
 
 # Not empty where the emulated GPU is needed: by the whole, by a spec that uses it, or as the device.
 NEEDS_EMU = $(if $(SPECS),$(filter emu,$(TINYKG_DEVICE))$(shell \

@@ -90,6 +90,17 @@ void tkg_engine_set_plan_only(tkg_engine *engine, int on);
  * ranks. TKG_E_ARGUMENT for another name, TKG_E_UNSUPPORTED if no MPI library fits the launcher
  * (TINYKG_MPI names one), TKG_E_DEVICE. */
 int tkg_engine_join(tkg_engine *engine, const char *how);
+/* Both: joins, then opens a device. Of several ranks on a machine each takes a GPU of its own where
+ * the device has no number ("cuda", "auto"): that of its place among them, modulo the GPUs. All
+ * ranks open devices in the same order. */
+int tkg_engine_create_rank(const char *device, const char *how, tkg_engine **out);
+/* A line per rank: machine and device; "" alone. */
+const char *tkg_engine_rank_devices(const tkg_engine *engine);
+/* What NCCL takes of the GPU with the engine's ranks, planned or there, at most, in bytes; 0 on
+ * other devices, or alone. */
+double tkg_engine_link_bytes(const tkg_engine *engine);
+/* What would join the devices of ranks, "NCCL 2.28.9"; "": nothing, tkg_error() says why. */
+const char *tkg_engine_link_library(const tkg_engine *engine);
 int tkg_engine_rank(const tkg_engine *engine);               /* 0 alone */
 int tkg_engine_ranks(const tkg_engine *engine);              /* how many there are; 1 alone */
 int tkg_engine_local_ranks(const tkg_engine *engine);        /* on this machine */
@@ -152,7 +163,8 @@ int tkg_interrupted(int clear); /* the signal's number, or 0; clears the flag if
 /* ---- tensors: values with memory of their own ---- */
 
 /* Creates a tensor of zeros: dtype 0 is f32 and 1 is i32, rank 0..4, kind as in tkg_memory_kind. At
- * most 2^48 elements. */
+ * most 2^48 elements. A large table of the parameters' kind is divided among ranks at once
+ * (tkg_tensor_divide). */
 int tkg_tensor_create(tkg_engine *engine, int dtype, int rank, const int64_t *shape, int kind,
                       tkg_tensor **out);
 tkg_tensor *tkg_tensor_retain(tkg_tensor *tensor);
@@ -306,9 +318,12 @@ int tkg_step_plan(tkg_step *step, tkg_tape *tape, int loss, tkg_optimizer *optim
                   const int32_t *nodes, int n);
 /* Returns a figure of the largest plan, in bytes: reference_bytes stored_bytes exact_bytes
  * arena_bytes kept_exact kept_quantized gradient transient moved_bytes (that its ops read and
- * write, a sum over a graph reading a row per edge); or counts: nodes, values (saved ones).
- * Over all plans: plans (compiled), replayed (runs that were queued as a whole), reference_peak
- * (tkg_reference_peak of this step). -1: no such figure. */
+ * write, a sum over a graph reading a row per edge) exchanged_bytes (that this rank sends to
+ * others, the sum of exchanged_layers: values by columns and rows, and their gradients,
+ * exchanged_again: such values that backward exchanges anew, exchanged_rows: rows of a batch,
+ * exchanged_sums: parts of sums over rows); or counts: nodes, values (saved ones). Over all plans:
+ * plans (compiled), replayed (runs that were queued as a whole), reference_peak (tkg_reference_peak
+ * of this step). -1: no such figure. */
 double tkg_step_figure(const tkg_step *step, const char *name);
 /* Returns the bytes that an op-by-op FP32 program with these n steps would hold at its fullest, as
  * planned so far: parameters, optimizer state, graphs and the largest step. -1: no memory. */

@@ -77,6 +77,11 @@ EMU_FLAGS = -std=c++17 -g -fPIC -ffp-contract=off -fvisibility=hidden -Iengine -
 
 emu: $(BUILD)/libtinykg_emu.so
 
+# What takes NCCL's place in tests on the emulated GPU.
+$(BUILD)/libnccl_stand_in.so: tests/kernels/nccl/stand_in.cpp kernels/cuda/nccl.h
+	$(call say,CXX,$@)
+	$(Q)$(CXX) -std=c++17 -O1 -g -fPIC -shared -Ikernels -Wall -Wextra $(WERROR) $< -o $@
+
 # $(1): folder of the library; $(2): of objects; $(3): flags of kernels; $(4): of the runtime. The race
 # detector does not know OpenMP, so with it blocks run one after the other.
 define emu_rules

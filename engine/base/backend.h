@@ -2,6 +2,7 @@
 #ifndef TKG_BACKEND_H
 #define TKG_BACKEND_H
 
+#include "link.h"
 #include "op.h"
 #include "ranking.h"
 
@@ -40,12 +41,16 @@ typedef struct tkg_tile_call {
   bool out_in_tile;
   bool reduces; /* sums over rows: scratch has a partial result for each chunk, to be added in order
                  */
+  bool part_in_tile; /* a chunk's is added up in the tile's memory, at `part`, tile by tile */
+  int64_t part;
 } tkg_tile_call;
 
 typedef struct tkg_tiling {
   int64_t rows, tile; /* rows 0: a small group, whose ops are computed as wholes, one by one */
   int64_t first_row, whole_rows; /* of a group whose rows are dealt to ranks, else 0 (op.h) */
   int chunks;                    /* the rows are cut into so many: the parts of sums over rows */
+  int finer;                     /* a part of tkg__row_parts is so many chunks; 0: rows are few, and
+                                    chunks are equal */
   char *memory; /* of `memories` tiles, tile_bytes each, if tiles lie in the arena */
   int64_t tile_bytes;
   int memories;
@@ -70,8 +75,8 @@ typedef struct tkg_tile_rules {
   int64_t tallest, many, bytes, most_bytes;
   /* Whether a node that can be computed row by row, or sums over rows, can be so here. */
   bool (*runs)(const tkg_node *node, const tkg_node *const *in);
-  /* Bytes of scratch memory of a row-wise node of a group, or of a part of a sum over rows. NULL:
-   * none, and as many as the result. */
+  /* Bytes of scratch memory of a row-wise node of a group, or of a part of a sum over rows while it
+   * is added up. NULL: none, and as many as the result. */
   int64_t (*scratch_bytes)(const tkg_node *node, const tkg_node *const *in);
   /* Of backends that run groups of ops on small values: elements of the largest; 0: none do. And
    * whether a node can be in one: it needs no scratch memory there. */
@@ -116,8 +121,20 @@ typedef struct tkg_backend {
       void); /* message of this thread's last failed run or read; NULL: tkg_error() */
 
   /* Whether kernels know which rows of a whole a node has (first_row in op.h): values can be dealt
-   * to ranks by rows. */
+   * to ranks by rows. Sums over such rows leave this rank's partial sums in scratch, part_bytes
+   * each, and the engine puts those of all ranks behind them. */
   bool deals_rows;
+  /* Whether those of scatter_add and sddmm_relation do too, which find rows of the whole by id. */
+  bool finds_dealt_rows;
+  /* Bytes of a partial sum that `run` leaves, or run_tiles. NULL: of floats, one per element. */
+  int64_t (*part_bytes)(const tkg_node *node, const tkg_node *const *in, bool tiled);
+  /* Writes the sum of `parts` such, which lie at `all`, to the result. NULL: the engine does, in
+   * the host's memory. A status. */
+  int (*add_parts)(const tkg_call *call, const void *all, int parts, bool tiled);
+  /* Copies `count` rows between blocks, one per rank, each with `bytes` of a row, and whole rows:
+   * to the rows (joins), or to the blocks. NULL: memory is the host's, whose the engine does. */
+  void (*interleave)(void *blocks, void *rows, int64_t count, int64_t bytes, int ranks, bool joins);
+  const tkg_link *link; /* among devices of several ranks; NULL: values travel as the host's */
 
   /* ---- groups of nodes, a tile of rows at a time ---- */
 

@@ -65,14 +65,22 @@ static bool is_family(const char *name, const char *family) {
   return strncmp(name, family, length) == 0 && (name[length] == 0 || name[length] == ':');
 }
 
-int tkg__device_open(const char *name, const tkg_backend **out, char note[TKG_NOTE]) {
+/* The name of a device, "cuda" with the place of this process on the machine: "cuda@2". */
+static const char *at_place(const char *name, int place, char out[32]) {
+  if (place == 0 || strchr(name, ':')) return name;
+  snprintf(out, 32, "%.16s@%d", name, place);
+  return out;
+}
+
+int tkg__device_open(const char *name, int place, const tkg_backend **out, char note[TKG_NOTE]) {
   bool any = strcmp(name, "auto") == 0;
+  char placed[32];
   note[0] = 0;
   *out = NULL;
   if (any || is_family(name, "cuda"))
-    *out = load("cuda", any ? "cuda" : name, note);
+    *out = load("cuda", at_place(any ? "cuda" : name, place, placed), note);
   else if (is_family(name, "emu"))
-    *out = load("emu", name, note);
+    *out = load("emu", at_place(name, place, placed), note);
   else if (strcmp(name, "cpu") != 0)
     return tkg__fail(TKG_E_ARGUMENT, "device '%s' is not one of auto, cpu, cuda, cuda:N, emu",
                      name);

@@ -6,9 +6,11 @@
 
 enum { TKG_NOTE = 256 };
 /* Finds the backend of a device. "cpu" is built in; "cuda", "cuda:N" and "emu" are libraries beside
- * this one, loaded here; "auto" is "cuda" if that opens, else "cpu", and `note` says why. Returns
+ * this one, loaded here; "auto" is "cuda" if that opens, else "cpu", and `note` says why. `place`:
+ * number of this process among those of a run on this machine, each of which takes a GPU of its own
+ * where the name has no number. Returns
  * TKG_E_DEVICE if the device cannot be opened, TKG_E_ARGUMENT for another name. */
-int tkg__device_open(const char *name, const tkg_backend **out, char note[TKG_NOTE]);
+int tkg__device_open(const char *name, int place, const tkg_backend **out, char note[TKG_NOTE]);
 
 /* For an allocation that failed with `status`, already said: where the device is lost, which is
  * why, says that instead and returns TKG_E_DEVICE. */

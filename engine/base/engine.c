@@ -13,10 +13,14 @@ uint32_t tkg_abi(void) { return TKG_ABI; }
 const char *tkg_version(void) { return TKG_VERSION; }
 
 int tkg_engine_create(const char *device, tkg_engine **out) {
+  return tkg__engine_create(device, 0, out);
+}
+
+int tkg__engine_create(const char *device, int place, tkg_engine **out) {
   *out = NULL;
   tkg_engine *e = calloc(1, sizeof *e);
   if (!e) return tkg__fail(TKG_E_MEMORY, "no memory for an engine");
-  int status = tkg__device_open(device, &e->backend, e->note);
+  int status = tkg__device_open(device, place, &e->backend, e->note);
   if (status) {
     free(e);
     return status;

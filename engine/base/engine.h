@@ -47,6 +47,10 @@ struct tkg_engine {
   int64_t real_bytes, real_kinds[TKG_KIND_COUNT];
 };
 
+/* Creates an engine; of devices without a number it takes that of the place of this process among
+ * those of the machine. A status. */
+int tkg__engine_create(const char *device, int place, tkg_engine **out);
+
 /* Whether a library may compute the node: it runs by itself then. */
 static inline bool tkg__for_library(const tkg_engine *engine, const tkg_node *n) {
   return n->op == TKG_OP_AGGREGATE && engine->fast && engine->backend->ways;

@@ -84,6 +84,10 @@ int64_t tkg__count(const tkg_node *n) {
 
 int64_t tkg__cols(const tkg_node *n) { return n->rank ? n->shape[n->rank - 1] : 1; }
 
+int64_t tkg__whole_cols(const tkg_node *n) {
+  return n->whole_cols > 0 ? n->whole_cols : tkg__cols(n);
+}
+
 int64_t tkg__rows(const tkg_node *n) {
   int64_t rows = 1;
   for (int d = 0; d + 1 < n->rank; d++) rows *= n->shape[d];

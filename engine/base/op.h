@@ -43,6 +43,8 @@ typedef struct tkg_node {
   /* Of a matrix whose rows are dealt to ranks (placement.h): `shape` is of the rows that this rank
    * has, which begin with first_row of whole_rows. 0, 0: it has all of them. */
   int64_t first_row, whole_rows;
+  int64_t
+      whole_cols; /* of a value whose columns are dealt: the last dimension of the whole; else 0 */
 } tkg_node;
 
 /* RANDOM's i0: [0, 1), standard normal, -log(-log(uniform)). */
@@ -99,6 +101,8 @@ bool tkg__takes_codes(const tkg_node *n, int input, const tkg_node *codes);
 int64_t tkg__count(const tkg_node *n);
 int64_t tkg__cols(const tkg_node *n);
 int64_t tkg__rows(const tkg_node *n);
+/* Columns of the whole of which a rank has some: orders of sums depend on these. */
+int64_t tkg__whole_cols(const tkg_node *n);
 /* Bytes of a node's value, of any dtype. */
 int64_t tkg__bytes(const tkg_node *n);
 

@@ -27,9 +27,25 @@ int tkg__exchange_pieces(const tkg_node *n, const tkg_node *x, int size) {
   return n->i[0] == TKG_JOIN_ROWS ? 1 : (int)ceiling(4 * rows * cols + 1, EXCHANGED_AT_ONCE);
 }
 
+int64_t tkg__exchanged_rows(const tkg_node *n, const tkg_node *x, int size) {
+  int64_t most = 0;
+  for (int r = 0; r < size; r++) {
+    const int64_t rows = tkg__first_row(n->i[1], r + 1, size) - tkg__first_row(n->i[1], r, size);
+    most = rows > most ? rows : most;
+  }
+  return ceiling(most, tkg__exchange_pieces(n, x, size));
+}
+
+/* In codes, what is sent and what is received of each rank has a place of its own. */
+static int64_t scratch_for_codes(const tkg_node *n, const tkg_node *x, int size) {
+  const int64_t cols = tkg__cols(n) < tkg__cols(x) ? tkg__cols(n) : tkg__cols(x);
+  return 2 * size * tkg__exchanged_rows(n, x, size) * (cols + 4);
+}
+
 int64_t tkg__exchange_scratch(const tkg_node *n, const tkg_node *x, int size) {
-  if (n->i[0] == TKG_JOIN_ROWS) return 0;
+  if (n->i[0] == TKG_JOIN_ROWS || n->i[0] == TKG_ADD_PARTS) return 0;
   const tkg_node *wide = n->i[0] == TKG_TO_COLUMNS ? x : n;
   const int pieces = tkg__exchange_pieces(n, x, size);
+  if (tkg__exchanges_codes(n)) return (pieces > 1 ? 2 : 1) * scratch_for_codes(n, x, size);
   return (pieces > 1 ? 2 : 1) * 4 * ceiling(tkg__rows(wide), pieces) * tkg__cols(wide);
 }

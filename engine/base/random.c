@@ -16,10 +16,10 @@ void tkg_philox_raw(const uint32_t counter[4], const uint32_t key[2], uint32_t o
 static int numbers_left(int64_t n, int64_t begin) { return n - begin < 4 ? (int)(n - begin) : 4; }
 
 void tkg__fill_uniform(float *out, int64_t n, float lo, float hi, uint64_t seed, uint32_t step,
-                       uint32_t stream) {
+                       uint32_t stream, int64_t first) {
   for (int64_t i = 0; i < n; i += 4) {
     uint32_t words[4];
-    tkg__philox_block(seed, (uint64_t)i / 4, step, stream, words);
+    tkg__philox_block(seed, (uint64_t)(first + i) / 4, step, stream, words);
     int count = numbers_left(n, i);
     for (int j = 0; j < count; j++) out[i + j] = lo + (hi - lo) * tkg__unit(words[j]);
   }
@@ -36,11 +36,11 @@ static void normal_pair(const uint32_t words[2], double normal[2]) {
 }
 
 void tkg__fill_normal(float *out, int64_t n, float mean, float sd, uint64_t seed, uint32_t step,
-                      uint32_t stream) {
+                      uint32_t stream, int64_t first) {
   for (int64_t i = 0; i < n; i += 4) {
     uint32_t words[4];
     double normal[4];
-    tkg__philox_block(seed, (uint64_t)i / 4, step, stream, words);
+    tkg__philox_block(seed, (uint64_t)(first + i) / 4, step, stream, words);
     normal_pair(words, normal);
     normal_pair(words + 2, normal + 2);
     int count = numbers_left(n, i);

@@ -51,6 +51,12 @@ int tkg__tensor_divided(tkg_engine *engine, const tkg_node *shape, int kind, tkg
   return create(engine, shape, kind, true, out);
 }
 
+/* Whether a parameter of this shape is divided among the ranks. */
+static bool can_be_divided(const tkg_engine *engine, const tkg_node *n) {
+  return n->dtype == TKG_F32 && tkg__is_table(n) && tkg__divides_rows(n, engine->ranks) &&
+         tkg__divides_columns(n, engine->ranks);
+}
+
 int tkg_tensor_create(tkg_engine *engine, int dtype, int rank, const int64_t *shape, int kind,
                       tkg_tensor **out) {
   TKG__NEEDS(engine, TKG_E_ARGUMENT);
@@ -74,9 +80,10 @@ int tkg_tensor_create(tkg_engine *engine, int dtype, int rank, const int64_t *sh
   if (!tkg__shape_fits(shape, rank))
     return tkg__fail(TKG_E_SHAPE, "a tensor %s has more than 2^%d elements",
                      tkg__shape_text(&n, text), TKG_MOST_ELEMENTS_BITS);
-  int status = tkg__tensor_like(engine, &n, kind, out);
+  int status =
+      create(engine, &n, kind, kind == TKG_KIND_PARAMETER && can_be_divided(engine, &n), out);
   if (status) return status;
-  engine->backend->zero((*out)->data, tkg__bytes(&n));
+  engine->backend->zero((*out)->data, tkg__tensor_bytes(*out));
   return TKG_OK;
 }
 
@@ -277,17 +284,26 @@ int tkg_tensor_fill(tkg_tensor *tensor, double value) {
   return write_and_free(tensor, host);
 }
 
-typedef void fill_function(float *, int64_t, float, float, uint64_t, uint32_t, uint32_t);
+typedef void fill_function(float *, int64_t, float, float, uint64_t, uint32_t, uint32_t, int64_t);
 
+/* In pieces: of a divided tensor no rank makes the whole. */
 static int fill_random(tkg_tensor *tensor, double a, double b, uint32_t stream,
                        fill_function *fill) {
+  enum { DRAWN = 1 << 18 }; /* numbers */
   TKG__NEEDS(tensor, TKG_E_ARGUMENT);
+  const int64_t all = tkg__count(&tensor->shape);
   if (tensor->shape.dtype == TKG_I32)
     return tkg__fail(TKG_E_DTYPE, "random values need an f32 tensor");
-  float *host = host_copy(tensor);
+  float *host = malloc((size_t)(all < DRAWN ? all : DRAWN) * sizeof *host + 1);
   if (!host) return tkg__fail(TKG_E_MEMORY, "random values: no memory for a copy on the host");
-  fill(host, tkg__count(&tensor->shape), (float)a, (float)b, tensor->engine->seed, 0, stream);
-  return write_and_free(tensor, host);
+  int status = TKG_OK;
+  for (int64_t first = 0; first < all && !status; first += DRAWN) {
+    const int64_t n = all - first < DRAWN ? all - first : DRAWN;
+    fill(host, n, (float)a, (float)b, tensor->engine->seed, 0, stream, first);
+    status = tkg_tensor_write(tensor, host, first, n);
+  }
+  free(host);
+  return status;
 }
 
 int tkg_tensor_uniform(tkg_tensor *tensor, double low, double high, uint32_t stream) {
@@ -368,10 +384,7 @@ int tkg_tensor_join(tkg_tensor *tensor) {
 
 int tkg_tensor_divide(tkg_tensor *tensor) {
   TKG__NEEDS(tensor, TKG_E_ARGUMENT);
-  const bool divides = tensor->parameter && tensor->shape.dtype == TKG_F32 &&
-                       tkg__is_table(&tensor->shape) &&
-                       tkg__divides_rows(&tensor->shape, tensor->engine->ranks) &&
-                       tkg__divides_columns(&tensor->shape, tensor->engine->ranks);
+  const bool divides = tensor->parameter && can_be_divided(tensor->engine, &tensor->shape);
   return divides ? tkg__divide_tensor(tensor, true) : TKG_OK;
 }
 

@@ -22,6 +22,9 @@ int64_t tkg__collective_bytes(const tkg_collective *c, enum tkg_collective_kind 
 int64_t tkg__collective_calls(const tkg_collective *c, enum tkg_collective_kind kind) {
   return c ? c->calls[kind] : 0;
 }
+void tkg__collective_count(tkg_collective *c, enum tkg_collective_kind kind, int64_t bytes) {
+  c->bytes[kind] += bytes;
+}
 void tkg__collective_reset_counts(tkg_collective *c) {
   if (!c) return;
   memset(c->bytes, 0, sizeof c->bytes);

@@ -44,6 +44,18 @@ int tkg__collective_threads(const tkg_collective *c);
 /* 'Open MPI 4.1.4, 4 ranks on 2 machines'; "" alone. */
 const char *tkg__collective_note(const tkg_collective *c);
 
+/* Looks at the ranks' devices, which all ranks call when they open one, and joins them if that can
+ * be; the note says how values go from one to the other. Later calls with the same backend do
+ * nothing. */
+int tkg__collective_devices(tkg_collective *c, const tkg_backend *backend);
+/* A line per rank, "rank 0  host  cuda:0, NVIDIA H200, 0000:1B:00.0"; "" alone. */
+const char *tkg__collective_device_list(const tkg_collective *c);
+/* What joins the devices of this backend; NULL: nothing does, values go through the host. */
+const tkg_link *tkg__collective_link(const tkg_collective *c, const tkg_backend *backend);
+/* The status that a function of the link has returned, with its message; if another rank is the
+ * cause, with that rank's. */
+int tkg__link_status(tkg_collective *c, const tkg_backend *backend, int status);
+
 /* Sends send_bytes[r] bytes to each rank r, from chunks that lie one after another in `send`, and
  * receives receive_bytes[r] bytes of each rank into chunks of `receive`. Arrays of `size` numbers;
  * what r is sent is what r receives of this rank. The memory does not overlap. */
@@ -56,15 +68,6 @@ int tkg__all_to_all(tkg_collective *c, const void *send, const int64_t *send_byt
 typedef struct tkg_exchange tkg_exchange;
 int tkg__all_to_all_begin(tkg_collective *c, const void *send, const int64_t *send_bytes,
                           void *receive, const int64_t *receive_bytes, tkg_exchange **out);
-
-/* One rank's part of an exchange: what it is sent and what is received of it. */
-typedef struct tkg_part {
-  int rank;
-  const void *send;
-  int64_t send_bytes;
-  void *receive;
-  int64_t receive_bytes;
-} tkg_part;
 
 /* The same for n parts with other ranks, whose chunks lie where they like. Bytes are counted as
  * those of `kind`. */
@@ -81,6 +84,8 @@ int tkg__all_gather_equal(tkg_collective *c, const void *mine, void *all, int64_
 
 /* Combines n elements of all ranks, in place, on all ranks. */
 int tkg__all_reduce(tkg_collective *c, enum tkg_reduction how, void *values, int64_t n);
+/* Bytes that a rank sends in it, of n elements of `each` bytes. */
+int64_t tkg__all_reduce_bytes(int64_t each, int64_t n, int rank, int size);
 
 /* Copies rank `root`'s bytes to all ranks. */
 int tkg__broadcast(tkg_collective *c, void *data, int64_t bytes, int root);
@@ -96,6 +101,9 @@ int tkg__collective_check(tkg_collective *c);
  * first to fail, and ranks other than 0 wait until rank 0 has ended: a launcher ends all processes
  * with the first that fails, and rank 0 is the one that prints. Later calls do nothing. */
 int tkg__collective_leave(tkg_collective *c, int code, const char *message);
+
+/* Counts an operation that a link has done. */
+void tkg__collective_count(tkg_collective *c, enum tkg_collective_kind kind, int64_t bytes);
 
 /* Bytes that this rank has sent to others in operations of a kind, and how many there were. */
 int64_t tkg__collective_bytes(const tkg_collective *c, enum tkg_collective_kind kind);

@@ -8,14 +8,61 @@
 
 enum { TKG_MOST_PLANNED = 65536 };
 
-int tkg_engine_join(tkg_engine *engine, const char *how) {
-  TKG__NEEDS(engine && how, TKG_E_ARGUMENT);
-  int status = tkg__collective_join(how, &engine->collective);
+/* Gives an engine the ranks that this process has joined. */
+static int take_ranks(tkg_engine *engine, tkg_collective *c) {
+  engine->collective = c;
+  int status = tkg__collective_devices(c, engine->backend);
   if (status) return status;
   if (engine->collective) engine->cores = tkg__collective_threads(engine->collective);
   engine->rank = tkg__collective_rank(engine->collective);
   engine->ranks = tkg__collective_size(engine->collective);
   return tkg_engine_set_threads(engine, 0);
+}
+
+int tkg_engine_join(tkg_engine *engine, const char *how) {
+  TKG__NEEDS(engine && how, TKG_E_ARGUMENT);
+  tkg_collective *c;
+  int status = tkg__collective_join(how, &c);
+  return status ? status : take_ranks(engine, c);
+}
+
+int tkg_engine_create_rank(const char *device, const char *how, tkg_engine **out) {
+  TKG__NEEDS(device && how && out, TKG_E_ARGUMENT);
+  tkg_collective *c;
+  *out = NULL;
+  int status = tkg__collective_join(how, &c);
+  if (!status) status = tkg__engine_create(device, tkg__collective_local_rank(c), out);
+  if (!status) status = take_ranks(*out, c);
+  if (status) {
+    tkg_engine_release(*out);
+    *out = NULL;
+  }
+  return status;
+}
+
+const char *tkg_engine_rank_devices(const tkg_engine *engine) {
+  TKG__NEEDS(engine, "");
+  return tkg__collective_device_list(engine->collective);
+}
+
+double tkg_engine_link_bytes(const tkg_engine *engine) {
+  TKG__NEEDS(engine, 0);
+  const tkg_link *link = engine->backend->link;
+  const bool by_host =
+      engine->collective && !tkg__collective_link(engine->collective, engine->backend);
+  return link && engine->ranks > 1 && !by_host ? (double)link->bytes(engine->ranks) : 0;
+}
+
+const char *tkg_engine_link_library(const tkg_engine *engine) {
+  TKG__NEEDS(engine, "");
+  static char library[TKG_LINK_NAME];
+  const tkg_backend *backend = engine->backend;
+  tkg_link_device device;
+  library[0] = 0;
+  int status = backend->link ? backend->link->describe(library, &device)
+                             : tkg__fail(TKG_E_UNSUPPORTED, "%s has no such", backend->name);
+  if (backend->link) status = tkg__keep_backend_message(backend, status);
+  return status ? "" : library;
 }
 
 int tkg_engine_rank(const tkg_engine *engine) {

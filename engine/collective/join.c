@@ -49,6 +49,7 @@ static void describe(tkg_collective *c) {
   snprintf(c->note, sizeof c->note, "%s, %d ranks on %d machine%s%s", c->transport->name,
            c->transport->size, machines, machines == 1 ? "" : "s",
            c->lifeline ? "" : " without TCP between them: a dead rank is the launcher's to notice");
+  c->base_note = strlen(c->note);
 }
 
 static int join(tkg_collective *c) {
@@ -151,6 +152,7 @@ int tkg__collective_leave(tkg_collective *c, int code, const char *message) {
   if (!c || c->left || !c->transport) return TKG_OK;
   c->left = true;
   int status = code ? TKG_OK : tkg__barrier(c);
+  if (c->link) c->link->leave(code || status);
   if (!code && !status) return c->transport->finish();
   if (status) message = tkg_error();
   if (!c->lifeline)

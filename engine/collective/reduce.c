@@ -102,6 +102,12 @@ static int reduce_parts(tkg_collective *c, enum tkg_reduction how, char *values,
   return tkg__exchange(c, TKG_ALL_REDUCE, c->parts, size - 1);
 }
 
+int64_t tkg__all_reduce_bytes(int64_t each, int64_t n, int rank, int size) {
+  if (n * each <= SMALL) return (size - 1) * n * each;
+  const int64_t own = range_of(n, each, size, rank).count;
+  return n * each - own + (size - 1) * own;
+}
+
 int tkg__all_reduce(tkg_collective *c, enum tkg_reduction how, void *values, int64_t n) {
   if (!c || n == 0) return TKG_OK;
   c->calls[TKG_ALL_REDUCE]++;

@@ -11,9 +11,13 @@ struct tkg_collective {
   const tkg_transport *transport;
   tkg_lifeline *lifeline; /* NULL: there could be none; the launcher alone notices a dead rank */
   tkg_sharing sharing;
-  char note[256];
-  tkg_line_event failed; /* of the first rank that failed or is gone; kind 0: none */
-  bool left;             /* tkg__collective_leave was called */
+  char note[512];
+  size_t base_note;           /* characters of it that do not tell of devices */
+  const tkg_backend *backend; /* that of the devices that were looked at last */
+  const tkg_link *link;       /* that has joined them; NULL: none */
+  char *devices;              /* a line per rank */
+  tkg_line_event failed;      /* of the first rank that failed or is gone; kind 0: none */
+  bool left;                  /* tkg__collective_leave was called */
   int64_t bytes[TKG_COLLECTIVE_KINDS], calls[TKG_COLLECTIVE_KINDS];
   tkg_part *parts; /* of the operation that begins, one per rank */
   int64_t *sizes;  /* one per rank */

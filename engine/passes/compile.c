@@ -57,7 +57,9 @@ static int add_forward(tkg_program *p, const tkg_tape *tape, const tkg_request *
   int32_t *map = malloc(((size_t)tape->n + 1) * sizeof *map);
   p->outputs = calloc((size_t)request->n + 1, sizeof *p->outputs);
   int status = tkg_tape_create(tape->engine, &p->tape);
-  if (!marks || !map || !p->outputs) status = tkg__fail(TKG_E_MEMORY, "plan: no memory");
+  p->divided = calloc((size_t)request->n + 1, sizeof *p->divided);
+  if (!marks || !map || !p->outputs || !p->divided)
+    status = tkg__fail(TKG_E_MEMORY, "plan: no memory");
   if (!status) {
     tkg__reach(tape, &request->loss, 1, gradients, marks);
     tkg__reach(tape, request->outputs, request->n, gradients, marks);
@@ -149,6 +151,8 @@ int tkg__compile(const tkg_tape *tape, const tkg_request *request, const tkg_pol
   if (!status && policy->fuse) tkg__fuse_widen(p);
   if (!status && loss >= 0) status = tkg__save(p, policy);
   if (!status && policy->fuse) status = tkg__share_ids(p);
+  p->divides = policy->divide;
+  p->rank_bits = policy->rank_bits;
   if (!status) status = tkg__spread(p);
   p->tiled = policy->tiles;
   p->checked = policy->check;
@@ -160,6 +164,7 @@ int tkg__compile(const tkg_tape *tape, const tkg_request *request, const tkg_pol
 void tkg__program_free(tkg_program *p) {
   tkg_tape_release(p->tape);
   free(p->outputs);
+  free(p->divided);
   free(p->leaf_of);
   free(p->saved);
   free(p->reference_held);

@@ -128,6 +128,25 @@ static bool take_over_in_tile(tkg_planner *z, int64_t rows, int i, int o, int la
   return true;
 }
 
+/* Bytes of a part of node i's sum over rows while it is added up. */
+static int64_t part_bytes(const tkg_program *p, int i) {
+  const tkg_tile_rules *rules = p->tape->engine->backend->tiles;
+  const tkg_node *n = &p->tape->nodes[i], *in[TKG_MAX_INPUTS];
+  tkg__inputs_of(p->tape, n, in);
+  return rules->scratch_bytes ? rules->scratch_bytes(n, in) : tkg__bytes(n);
+}
+
+/* Adds blocks of the group's parts that are added up in the tile's memory. */
+static void add_parts_in_tile(tkg_planner *z, const tkg_group *g) {
+  for (int o = g->first; o <= g->last; o++) {
+    int i = z->p->order[o];
+    if (z->p->part[i] < 0) continue;
+    z->tile[z->tile_count] = (tkg_block){
+        0, aligned_bytes(part_bytes(z->p, i)), g->first, g->last, TKG_KIND_TRANSIENT, false};
+    z->p->part[i] = z->tile_count++;
+  }
+}
+
 /* Finds offsets inside the memory of a tile of so many rows, by the same rules as in the arena. */
 static int pack_tile(tkg_planner *z, tkg_group *g, int64_t rows) {
   tkg_program *p = z->p;
@@ -141,10 +160,12 @@ static int pack_tile(tkg_planner *z, tkg_group *g, int64_t rows) {
     z->tile[z->tile_count] = (tkg_block){0, bytes, o, last, TKG_KIND_TRANSIENT, false};
     p->offset[i] = z->tile_count++;
   }
+  add_parts_in_tile(z, g);
   int status = tkg__pack_memory(z->tile, z->tile_count, &g->tile_bytes);
   for (int o = g->first; o <= g->last && !status; o++) {
     int i = p->order[o];
     if (p->in_tile[i]) p->offset[i] = z->tile[p->offset[i]].offset;
+    if (p->part[i] >= 0) p->part[i] = z->tile[p->part[i]].offset;
   }
   g->tile = rows;
   return status;
@@ -165,6 +186,21 @@ static void take_out_widest(tkg_planner *z, const tkg_group *g) {
   z->p->offset[widest] = -1;
 }
 
+/* Lets parts of sums over rows be added up in a tile's memory, where they have room beside it.
+ * Those that ranks exchange lie in scratch, the same on all. */
+static int take_in_parts(tkg_planner *z, tkg_group *g) {
+  const tkg_tile_rules *rules = z->tape->engine->backend->tiles;
+  int status = TKG_OK;
+  for (int o = g->first; o <= g->last && !status && rules->most_bytes > 0; o++) {
+    const int i = z->p->order[o];
+    if (!tkg__makes_parts(z->p, i) || g->whole_rows > 0) continue;
+    if (g->tile_bytes + aligned_bytes(part_bytes(z->p, i)) > rules->bytes) continue;
+    z->p->part[i] = 0;
+    status = pack_tile(z, g, g->tile);
+  }
+  return status;
+}
+
 /* Finds the height of a tile and the offsets inside it. */
 static int lay_out_tile(tkg_planner *z, tkg_group *g) {
   const tkg_tile_rules *rules = z->tape->engine->backend->tiles;
@@ -176,7 +212,7 @@ static int lay_out_tile(tkg_planner *z, tkg_group *g) {
   while (!status && g->rows > 0 && 2 * g->tile <= rules->tallest &&
          2 * g->tile_bytes <= rules->bytes && g->rows >= 2 * g->tile * rules->many)
     status = pack_tile(z, g, 2 * g->tile);
-  return status;
+  return status ? status : take_in_parts(z, g);
 }
 
 /* Whether whole value v is dead in the group when node o writes: all its readers there read it row
@@ -241,13 +277,11 @@ static int memories_of(const tkg_engine *engine, const tkg_group *g) {
 
 static int64_t scratch_in_group(const tkg_program *p, const tkg_group *g, int i) {
   const tkg_tile_rules *rules = p->tape->engine->backend->tiles;
-  const tkg_node *n = &p->tape->nodes[i], *in[TKG_MAX_INPUTS];
+  const tkg_node *n = &p->tape->nodes[i];
   if (g->rows == 0) return 0;
-  tkg__inputs_of(p->tape, n, in);
-  bool reduces = tkg__makes_parts(p, i);
-  int64_t bytes = reduces ? tkg__bytes(n) : 0;
-  if (rules->scratch_bytes) bytes = rules->scratch_bytes(n, in);
-  return reduces ? (g->chunks + tkg__parts_of(g->whole_rows)) * bytes : bytes;
+  if (!tkg__makes_parts(p, i)) return rules->scratch_bytes ? part_bytes(p, i) : 0;
+  const int64_t bytes = p->part[i] >= 0 ? tkg__bytes(n) : part_bytes(p, i);
+  return (g->chunks + tkg__parts_of(g->whole_rows) * g->finer) * bytes;
 }
 
 int64_t tkg__scratch_bytes(const tkg_program *p, int i) {

@@ -51,7 +51,7 @@ static void find_storage(tkg_planner *z) {
     const tkg_node *n = &z->tape->nodes[i];
     tkg_program *p = z->p;
     p->storage[i] = i;
-    p->offset[i] = p->scratch[i] = p->ids_order[i] = -1;
+    p->offset[i] = p->scratch[i] = p->part[i] = p->ids_order[i] = -1;
     p->shift[i] = 0;
     bool view = view_of(z->tape, n, &p->shift[i]);
     if (!view && !tkg__op_is(n->op, TKG_UPDATE)) continue;
@@ -225,13 +225,41 @@ static void place_groups(tkg_program *p) {
   }
 }
 
+/* ---- values that exist in tiles only ---- */
+
+/* A value exists in tiles only if all its readers are in its group and read it row by row, or as
+ * they like in a small group. */
+static void find_inside(tkg_planner *z) {
+  tkg_program *p = z->p;
+  const tkg_tape *tape = p->tape;
+  for (int i = 0; i < tape->n; i++)
+    p->in_tile[i] =
+        p->group_of[i] >= 0 && tape->nodes[i].dtype == TKG_F32 &&
+        (tkg__in_small_group(p, i) || tkg__part(tape, &tape->nodes[i]) == TKG_PART_ROWS);
+  for (int i = 0; i < tape->n; i++) {
+    const tkg_node *n = &tape->nodes[i];
+    for (int k = 0; z->needed[i] && k < n->inputs; k++) {
+      int v = n->in[k];
+      if (p->group_of[v] < 0 || p->group_of[i] != p->group_of[v] ||
+          (!tkg__in_small_group(p, i) && !tkg__aligned(tape, n, k)))
+        p->in_tile[p->storage[v]] = false;
+    }
+  }
+  for (int i = 0; i < p->output_count; i++) p->in_tile[p->storage[p->outputs[i]]] = false;
+  for (int i = 0; i < p->gradient_count && !p->updates; i++)
+    p->in_tile[p->storage[p->gradient_of[i]]] = false;
+}
+
+/* ---- the order ---- */
+
 static int put_in_order(tkg_planner *z) {
   tkg_program *p = z->p;
   int status = TKG_OK;
   list_nodes(z);
   if (tkg__forward_only(p)) tkg__delay(z);
   for (int i = 0; i < z->tape->n; i++) p->group_of[i] = z->last[i] = -1;
-  if (z->tape->engine->backend->tiles && p->tiled) status = tkg__tile(p, z->needed);
+  if (z->tape->engine->backend->tiles && p->tiled) status = tkg__tile(p);
+  if (!p->checked) find_inside(z);
   end_groups(p);
   number_nodes(z);
   make_late(z);
@@ -287,7 +315,7 @@ static bool allocate(tkg_planner *z) {
   tkg_program *p = z->p;
   size_t n = (size_t)p->tape->n + 1;
   p->order = calloc(4 * n, sizeof *p->order);
-  p->offset = calloc(4 * n, sizeof *p->offset);
+  p->offset = calloc(5 * n, sizeof *p->offset);
   p->groups = calloc(n, sizeof *p->groups);
   p->in_tile = calloc(2 * n, sizeof *p->in_tile);
   z->needed = calloc(n, sizeof *z->needed);
@@ -304,6 +332,7 @@ static bool allocate(tkg_planner *z) {
   p->shift = p->offset + n;
   p->scratch = p->offset + 2 * n;
   p->ids_order = p->offset + 3 * n;
+  p->part = p->offset + 4 * n;
   p->ids_ordered = p->in_tile + n;
   z->last = z->time + n;
   return true;

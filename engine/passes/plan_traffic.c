@@ -182,13 +182,17 @@ static int count_launches(account *a, tkg_tile_call *calls, int o) {
     const tkg_group *g = &p->groups[group];
     tiling = (tkg_tiling){.rows = g->rows,
                           .tile = g->tile,
+                          .first_row = g->first_row,
+                          .whole_rows = g->whole_rows,
                           .chunks = g->chunks,
+                          .finer = g->finer,
                           .tile_bytes = g->tile_bytes,
                           .memories = g->memories};
     a->rows[row].ops++;
   }
+  const bool counts = backend->launches && calls->call.node->op != TKG_OP_EXCHANGE;
   a->rows[row].launches +=
-      backend->launches ? (double)backend->launches(calls, n, group < 0 ? NULL : &tiling) : 1;
+      counts ? (double)backend->launches(calls, n, group < 0 ? NULL : &tiling) : 1;
   return last + 1;
 }
 

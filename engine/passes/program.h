@@ -22,6 +22,8 @@ typedef struct tkg_policy {
   bool fuse;     /* false: gathered rows are computed even where a sum could read their table */
   bool tiles;    /* false: nodes run one after another, each as a whole */
   bool rows;     /* false: whole values are computed even if only some rows are gathered */
+  int rank_bits; /* 8: gradients travel between ranks in codes; else as they are */
+  bool divide;   /* true: outputs lie by columns on ranks where they can, see spread.c */
   bool check;    /* true: every value is checked once it is computed, see check_finite.c */
 } tkg_policy;
 
@@ -42,6 +44,7 @@ typedef struct tkg_group {
   int64_t rows, tile;            /* rows 0: a small group (small_groups.c) */
   int64_t first_row, whole_rows; /* where rows are dealt to ranks, else 0 (op.h) */
   int chunks;         /* parts of the rows, run in parallel, each with its own partial sums */
+  int finer;          /* of these to a part of tkg__row_parts; 0: the rows are too few for such */
   int memories;       /* number of tiles that have memory at a time */
   int64_t tile_bytes; /* of one */
   int64_t memory;     /* offset of the first in the arena */
@@ -53,6 +56,9 @@ typedef struct tkg_program {
   int arrived;      /* from this one on they read gradients that are complete: clipping, updates */
   int32_t *outputs; /* nodes whose values are returned, in tensors of their own */
   int output_count;
+  bool *divided;    /* of each output: its tensor is divided among the ranks */
+  bool divides;     /* outputs are to be, where they can */
+  int rank_bits;    /* of the policy */
   int32_t *leaf_of; /* parameter leaf and its gradient's node, pair by pair: */
   int32_t *gradient_of;
   int gradient_count;
@@ -71,6 +77,7 @@ typedef struct tkg_program {
   int64_t *offset;  /* in the arena; -1: memory of a leaf or an output */
   int64_t *shift;   /* bytes into the storage, for aliases */
   int64_t *scratch; /* offset of a node's scratch memory, or of a group's partial sums; -1: none */
+  int64_t *part; /* offset in the memory of a tile of a part of a sum over rows; -1: in scratch */
   int64_t *ids_order; /* offset of the order of its ids; -1: it needs none */
   bool *ids_ordered;  /* another node that runs before makes it */
   bool tiled;         /* tile.c forms groups */
@@ -87,6 +94,13 @@ typedef struct tkg_program {
 /* Whether the program computes values alone: no gradients, no updates. */
 static inline bool tkg__forward_only(const tkg_program *p) {
   return p->forward == p->tape->n && p->gradient_count == 0;
+}
+
+/* Whether the value of a node is an output whose tensor is divided among the ranks. */
+static inline bool tkg__is_divided(const tkg_program *p, int node) {
+  for (int i = 0; i < p->output_count; i++)
+    if (p->outputs[i] == node) return p->divided[i];
+  return false;
 }
 
 #endif

@@ -16,10 +16,11 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "chunks.h"
 #include "small_groups.h"
 
-enum { FEW = 8 }; /* a node with so many times fewer rows may run before a group */
-enum { LONGER = 4 };
+enum { FEW = 8 };    /* a node with so many times fewer rows may run before a group */
+enum { WEIGHT = 4 }; /* a weight has at most so many times the elements of a small value */
 
 static const tkg_tile_rules *rules_of(const tkg_tape *tape) { return tape->engine->backend->tiles; }
 
@@ -67,19 +68,6 @@ typedef struct grouping {
   bool *waits;    /* by storage: it is made by one of these */
 } grouping;
 
-/* The number of chunks of so many rows: each makes a part of all sums of a group. Beyond the first
- * TKG_MOST_PARTS parts are LONGER. */
-static int chunks_of(const tkg_tile_rules *rules, const tkg_row_range *range) {
-  const int64_t rows = range->rows;
-  if (range->whole > 0) return tkg__parts_in(range);
-  int64_t chunks = (rows + rules->part_rows - 1) / rules->part_rows;
-  if (chunks > TKG_MOST_PARTS) {
-    int64_t fewer = (chunks + LONGER - 1) / LONGER;
-    chunks = fewer > TKG_MOST_PARTS ? fewer : TKG_MOST_PARTS;
-  }
-  return (int)(chunks < rules->most_parts ? chunks : rules->most_parts);
-}
-
 static bool runs_small(const grouping *z, int i) {
   const tkg_node *n = &z->tape->nodes[i], *in[TKG_MAX_INPUTS];
   tkg__inputs_of(z->tape, n, in);
@@ -100,11 +88,13 @@ static void close_group(grouping *z, int end) {
   bool worth = (z->nodes > 1 || z->adds) && z->rows.rows >= z->rules->least_tiles * z->tile;
   worth = worth && !all_small(z, end);
   if (worth) {
+    const int finer = tkg__finer_of(z->rules, &z->rows);
     p->groups[p->group_count] = (tkg_group){.rows = z->rows.rows,
                                             .tile = z->tile,
                                             .first_row = z->rows.first,
                                             .whole_rows = z->rows.whole,
-                                            .chunks = chunks_of(z->rules, &z->rows)};
+                                            .chunks = tkg__chunks_of(z->rules, &z->rows, finer),
+                                            .finer = finer};
     for (int o = z->first; o < end; o++)
       if (p->storage[p->order[o]] == p->order[o]) p->group_of[p->order[o]] = p->group_count;
     p->group_count++;
@@ -353,10 +343,23 @@ static bool reads_deferred(const grouping *z, const tkg_node *n) {
   return false;
 }
 
+/* Whether the node is as small as a weight, and all that it reads, as where two gradients of a
+ * weight are added: it gains nothing from tiles, and holds little memory while it waits. */
+static bool is_few(const grouping *z, int i) {
+  const tkg_node *n = &z->tape->nodes[i];
+  const int64_t most = WEIGHT * z->rules->small;
+  const int64_t rows = z->rows.whole > 0 ? z->rows.whole : z->rows.rows; /* ranks agree */
+  bool few = tkg__part(z->tape, n) == TKG_PART_ROWS && !adds_up(z, n) && n->rank == 2 &&
+             FEW * tkg__rows(n) <= rows && tkg__count(n) <= most;
+  for (int k = 0; k < n->inputs; k++) few = few && tkg__count(&z->tape->nodes[n->in[k]]) <= most;
+  return few;
+}
+
 static bool may_wait(const grouping *z, int i) {
   const tkg_node *n = &z->tape->nodes[i];
   if (z->p->storage[i] != i) return z->deferred > 0 && z->waits[z->p->storage[i]];
-  return (z->nodes > 0 || reads_deferred(z, n)) && runs_small(z, i) && group_rows(z, i).rows < 0;
+  if (z->nodes == 0 && !reads_deferred(z, n)) return false;
+  return is_few(z, i) || (runs_small(z, i) && group_rows(z, i).rows < 0);
 }
 
 /* The group being made ends before the deferred nodes, which stand before place o. */
@@ -410,31 +413,7 @@ static void group_rest(grouping *z) {
   close_group(z, p->order_count);
 }
 
-/* ---- values that exist in tiles only ---- */
-
-/* A value exists in tiles only if all its readers are in its group and read it row by row, or as
- * they like in a small group. */
-static void find_inside(tkg_program *p, const bool *needed) {
-  const tkg_tape *tape = p->tape;
-  for (int i = 0; i < tape->n; i++)
-    p->in_tile[i] =
-        p->group_of[i] >= 0 && tape->nodes[i].dtype == TKG_F32 &&
-        (tkg__in_small_group(p, i) || tkg__part(tape, &tape->nodes[i]) == TKG_PART_ROWS);
-  for (int i = 0; i < tape->n; i++) {
-    const tkg_node *n = &tape->nodes[i];
-    for (int k = 0; needed[i] && k < n->inputs; k++) {
-      int v = n->in[k];
-      if (p->group_of[v] < 0 || p->group_of[i] != p->group_of[v] ||
-          (!tkg__in_small_group(p, i) && !tkg__aligned(tape, n, k)))
-        p->in_tile[p->storage[v]] = false;
-    }
-  }
-  for (int i = 0; i < p->output_count; i++) p->in_tile[p->storage[p->outputs[i]]] = false;
-  for (int i = 0; i < p->gradient_count && !p->updates; i++)
-    p->in_tile[p->storage[p->gradient_of[i]]] = false;
-}
-
-int tkg__tile(tkg_program *p, const bool *needed) {
+int tkg__tile(tkg_program *p) {
   grouping z = {.p = p, .tape = p->tape, .rules = rules_of(p->tape)};
   size_t nodes = (size_t)p->tape->n + 1;
   z.made = calloc(nodes, sizeof *z.made);
@@ -447,7 +426,6 @@ int tkg__tile(tkg_program *p, const bool *needed) {
   if (ok) group_rest(&z);
   int status = ok ? TKG_OK : tkg__fail(TKG_E_MEMORY, "tile: no memory");
   if (!status && z.rules->small > 0) status = tkg__group_small(p);
-  if (!status && !p->checked) find_inside(p, needed);
   free(z.made);
   free(z.early);
   free(z.later);

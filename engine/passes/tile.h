@@ -5,9 +5,8 @@
 #include "program.h"
 
 /* Sorts the nodes of p->order (no updates among them, in order of recording) into groups:
- * p->group_of, p->groups; and p->in_tile says which values live in a tile only. `needed`: nodes
- * that run at all. */
-int tkg__tile(tkg_program *p, const bool *needed);
+ * p->group_of, p->groups. */
+int tkg__tile(tkg_program *p);
 
 /* How a node can run in a group. */
 enum tkg_part {

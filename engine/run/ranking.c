@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/ranking.h"
 #include "base/tensor.h"
+#include "ranking_divided.h"
 
 static bool is_matrix(const tkg_tensor *t) {
   return t && t->shape.rank == 2 && (t->shape.dtype == TKG_F32 || t->shape.dtype == TKG_BF16);
@@ -68,6 +69,7 @@ int tkg_rank(tkg_engine *engine, const tkg_tensor *const *users, const tkg_tenso
     return tkg__fail(TKG_E_ARGUMENT, "rank: %d parts, the best %d of %lld items for %lld users",
                      parts, k, (long long)item_count, (long long)n);
   tkg_ranking r = {.items = item_count,
+                   .count = item_count,
                    .n = n,
                    .rows = rows,
                    .users = ids,
@@ -78,8 +80,13 @@ int tkg_rank(tkg_engine *engine, const tkg_tensor *const *users, const tkg_tenso
                    .top_scores = top_scores,
                    .threads = engine->threads};
   int status = TKG_OK;
-  for (int p = 0; p < parts && !status; p++) status = add_part(&r, users[p], items[p]);
-  return status || n == 0 ? status : run(engine, &r);
+  bool divided = false;
+  for (int p = 0; p < parts && !status; p++) {
+    status = add_part(&r, users[p], items[p]);
+    divided |= !status && (users[p]->divided || items[p]->divided);
+  }
+  if (status || (n == 0 && !divided)) return status;
+  return divided ? tkg__rank_divided(engine, &r, users, items) : run(engine, &r);
 }
 
 int tkg_ranks(const tkg_engine *engine) { return engine && engine->backend->rank; }

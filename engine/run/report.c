@@ -5,8 +5,10 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/placement.h"
 #include "base/text.h"
 #include "exchange.h"
+#include "passes/chunks.h"
 #include "passes/plan_traffic.h"
 #include "passes/traffic.h"
 #include "step.h"
@@ -45,24 +47,25 @@ static int64_t moved_bytes(const tkg_program *p) {
   return (int64_t)sum;
 }
 
-/* What this rank sends to others in a run of the plan. */
-static int64_t exchanged_bytes(const tkg_program *p) {
+/* What this rank sends to others in a run of the plan, by tkg_sent. */
+static void count_sent(const tkg_program *p, int64_t sent[TKG_SENT_KINDS]) {
   const tkg_engine *engine = p->tape->engine;
-  int64_t sum = 0;
   for (int o = 0; o < p->order_count && engine->ranks > 1; o++) {
     const tkg_node *n = &p->tape->nodes[p->order[o]], *in[TKG_MAX_INPUTS];
     tkg__inputs_of(p->tape, n, in);
     const bool parts = n->inputs > 0 && in[0]->whole_rows > 0 && tkg__row_parts(n, in) > 0;
     if (n->op == TKG_OP_EXCHANGE || parts)
-      sum += tkg__sent_bytes(n, in[0], engine->rank, engine->ranks);
+      sent[parts ? TKG_SENT_SUMS : n->i[2]] +=
+          tkg__sent_bytes(engine, n, in, tkg__finer_parts(p, p->order[o]));
   }
-  return sum;
 }
 
 double tkg_step_figure(const tkg_step *step, const char *name) {
   TKG__NEEDS(step && name, -1);
   const tkg_program *p = largest(step);
   if (!p) return -1;
+  int64_t sent[TKG_SENT_KINDS] = {0};
+  count_sent(p, sent);
   const struct {
     const char *name;
     int64_t value;
@@ -80,7 +83,12 @@ double tkg_step_figure(const tkg_step *step, const char *name) {
       {"nodes", p->order_count},
       {"plans", (int64_t)step->cache.made},
       {"replayed", (int64_t)step->replayed},
-      {"exchanged_bytes", exchanged_bytes(p)},
+      {"exchanged_bytes",
+       sent[TKG_SENT_LAYERS] + sent[TKG_SENT_AGAIN] + sent[TKG_SENT_ROWS] + sent[TKG_SENT_SUMS]},
+      {"exchanged_layers", sent[TKG_SENT_LAYERS]},
+      {"exchanged_again", sent[TKG_SENT_AGAIN]},
+      {"exchanged_rows", sent[TKG_SENT_ROWS]},
+      {"exchanged_sums", sent[TKG_SENT_SUMS]},
       {"values", p->saved_count}};
   for (size_t i = 0; i < sizeof figures / sizeof *figures; i++)
     if (strcmp(figures[i].name, name) == 0) return (double)figures[i].value;

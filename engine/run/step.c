@@ -8,6 +8,7 @@
 #include "check_finite.h"
 #include "exchange.h"
 #include "out_of_memory.h"
+#include "passes/chunks.h"
 #include "passes/plan.h"
 #include "passes/spread.h"
 #include "passes/tile.h"
@@ -130,7 +131,6 @@ static int at_line(const run *r, int i, int status) {
   const char *where = r->p->tape->side[i].where;
   return status && where ? tkg__fail_at(status, "%s", where) : status;
 }
-
 /* Looks for NaN and infinity in the value of node i; not in updates, which cannot be undone. */
 static int check_value(const run *r, int i) {
   const tkg_program *p = r->p;
@@ -144,12 +144,10 @@ static int check_value(const run *r, int i) {
   return at_line(r, i, status);
 }
 
-/* Completes a sum over rows, of which the backend has made this rank's parts. */
+/* Completes a sum over rows of ranks. */
 static int add_parts(const run *r, int i) {
   const tkg_call call = call_of(r, i);
-  const bool dealt = call.node->inputs > 0 && call.in[0]->whole_rows > 0;
-  if (!dealt || tkg__row_parts(call.node, call.in) == 0) return TKG_OK;
-  return tkg__add_parts(r->step->engine, &call);
+  return tkg__add_parts(r->step->engine, &call, tkg__finer_parts(r->p, i));
 }
 
 static int run_node(const run *r, int i) {
@@ -179,6 +177,8 @@ static tkg_tile_call tile_call_of(const run *r, int i) {
   }
   if (t.out_in_tile) t.call.out = (void *)(intptr_t)p->offset[i];
   t.reduces = !t.out_in_tile && tkg__makes_parts(p, i);
+  t.part_in_tile = p->part[i] >= 0;
+  t.part = p->part[i];
   return t;
 }
 
@@ -189,6 +189,7 @@ static int run_group(const run *r, const tkg_group *g) {
                              .first_row = g->first_row,
                              .whole_rows = g->whole_rows,
                              .chunks = g->chunks,
+                             .finer = g->finer,
                              .memory = engine->arena + g->memory,
                              .tile_bytes = g->tile_bytes,
                              .memories = g->memories};
@@ -207,8 +208,7 @@ static int run_group(const run *r, const tkg_group *g) {
   return status;
 }
 
-/* Whether Ctrl-C was pressed. Ranks run a step to its end: they stop between two, all at the same
- * (lua/tinykg/engine/ranks). */
+/* Whether Ctrl-C was pressed. Ranks stop between two steps, all at the same. */
 static bool is_stopped(const run *r) { return !r->step->engine->collective && tkg_interrupted(0); }
 
 /* Runs the nodes in order. A step happens as a whole or not at all, so Ctrl-C stops it only before
@@ -243,8 +243,7 @@ static const void **bound_to(const run *r, int *count) {
   return bound;
 }
 
-/* Captures the run. Nothing runs yet, so an error is reported only when the ops are queued again.
- */
+/* Captures the run. Nothing runs yet: an error is reported when the ops are queued again. */
 static void capture(const run *r) {
   const tkg_backend *backend = r->step->engine->backend;
   if (!backend->capture_begin()) return;
@@ -266,7 +265,7 @@ static int queue_or_replay(const run *r) {
   const void **bound;
   if (!r->replay || r->replay->refused || !engine->replays || !backend->capture_begin)
     return queue_all(r);
-  if (r->p->checked || engine->profile || engine->ranks > 1) return queue_all(r);
+  if (r->p->checked || engine->profile || tkg__exchanges_by_host(engine)) return queue_all(r);
   if (!(bound = bound_to(r, &count))) return queue_all(r);
   bool same = tkg__replay_bind(r->replay, backend, bound, count);
   if (same && !r->replay->capture) capture(r);
@@ -282,7 +281,10 @@ static int queue_or_replay(const run *r) {
 static int allocate_output(const run *r, int node, int kind, tkg_tensor **out) {
   const tkg_node *n = &r->p->tape->nodes[node];
   tkg_engine *engine = r->step->engine;
-  int status = tkg__tensor_like(engine, n, kind, out);
+  tkg_node whole = *n;
+  const bool divided = tkg__is_divided(r->p, node);
+  if (divided) whole.shape[n->rank - 1] *= engine->ranks;
+  int status = (divided ? tkg__tensor_divided : tkg__tensor_like)(engine, &whole, kind, out);
   if (!status && engine->plan_only) engine->backend->zero((*out)->data, tkg__bytes(n));
   return status;
 }
@@ -292,7 +294,7 @@ static int copy_value(const run *r, int node, int kind, tkg_tensor **out) {
   const tkg_engine *engine = r->step->engine;
   int status = allocate_output(r, node, kind, out);
   if (!status && !engine->plan_only)
-    engine->backend->copy((*out)->data, address(r, node), tkg__bytes(&(*out)->shape));
+    engine->backend->copy((*out)->data, address(r, node), tkg__tensor_bytes(*out));
   return status;
 }
 
@@ -344,7 +346,9 @@ static int run_all(run *r) {
   status = queue_or_replay(r);
   if (!status) r->copied = queue_outputs(r);
   int late = backend->finish ? backend->finish(message, (int)sizeof message) : TKG_OK;
+  const int other = tkg__left_alone(r->step->engine, late);
   if (r->step->engine->profile) tkg__profile_run(r->step->engine, began, r->context.step);
+  if (other) return other;
   /* A wrong id explains a NaN: the op that met it may have computed anything. */
   bool later = late && (!status || status == TKG_E_NOT_FINITE);
   return later ? tkg__fail(late, "%s", message) : status;

@@ -36,22 +36,20 @@ int tkg_step_set(tkg_step *step, const char *option, double value) {
   const struct {
     const char *name;
     bool *at;
-  } flags[] = {{"save", &p->save},
-               {"fuse", &p->fuse},
-               {"rows", &p->rows},
-               {"tiles", &p->tiles},
-               {"check", &p->check}};
+  } flags[] = {{"save", &p->save},   {"fuse", &p->fuse},     {"rows", &p->rows},
+               {"tiles", &p->tiles}, {"divide", &p->divide}, {"check", &p->check}};
   for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
     if (strcmp(option, flags[i].name) == 0) {
       *flags[i].at = value != 0;
       return TKG_OK;
     }
   if (strcmp(option, "bits") == 0) {
-    int bits = (int)value;
-    if (!is_width(bits))
+    if (!is_width((int)value))
       return tkg__fail(TKG_E_ARGUMENT, "bits: %g is not one of 32, 8, 4, 2, 1", value);
-    p->bits = bits;
-  } else if (strcmp(option, "rounding") == 0 && value >= 0 && value < TKG_ROUNDINGS)
+    p->bits = (int)value;
+  } else if (strcmp(option, "rank_bits") == 0 && (value == 8 || value == 32))
+    p->rank_bits = (int)value;
+  else if (strcmp(option, "rounding") == 0 && value >= 0 && value < TKG_ROUNDINGS)
     p->rounding = (int)value;
   else if (strcmp(option, "small") == 0 && value >= 0)
     p->small = (int64_t)value;

@@ -63,9 +63,10 @@ int tkg_tape_length(const tkg_tape *tape) {
   return tape->n;
 }
 
-/* Returns the tape's copy of a line. A recipe has few distinct lines, so a list searched from its
- * end, where the newest are, is enough. */
-static const char *intern(tkg_tape *tape, const char *where) {
+/* A recipe has few distinct lines, so a list searched from its end, where the newest are, is
+ * enough.
+ */
+const char *tkg__tape_line(tkg_tape *tape, const char *where) {
   if (!where) return NULL;
   for (int i = tape->line_count; i-- > 0;)
     if (strcmp(tape->lines[i], where) == 0) return tape->lines[i];
@@ -96,7 +97,7 @@ static int grow(tkg_tape *tape) {
 int tkg__append(tkg_tape *tape, const tkg_node *node, const char *where) {
   if (grow(tape)) return -1;
   tape->nodes[tape->n] = *node;
-  tape->side[tape->n] = (tkg_side){.where = intern(tape, where)};
+  tape->side[tape->n] = (tkg_side){.where = tkg__tape_line(tape, where)};
   return tape->n++;
 }
 

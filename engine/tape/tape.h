@@ -28,6 +28,9 @@ struct tkg_tape {
 /* Appends a node as it is (no inference); returns its number or -1. */
 int tkg__append(tkg_tape *tape, const tkg_node *node, const char *where);
 
+/* Returns the tape's copy of a recipe line, which it owns; NULL for NULL, or without memory. */
+const char *tkg__tape_line(tkg_tape *tape, const char *where);
+
 /* The leaf of a tensor itself, which of a bf16 tensor only its updates and `widen` read. */
 int tkg__tape_leaf(tkg_tape *tape, tkg_tensor *tensor);
 

@@ -40,16 +40,29 @@ static inline adam adam_of(const tkg_call *c) {
   };
 }
 
+/* The loop of adam_update; whether there is weight decay, and of which kind, are constants. */
+TKG_INLINE void adam_loop(float *p, const float *g, float *m, float *v, int64_t n, const adam a,
+                          bool decays, bool decoupled) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; i++) {
+    const float gradient = decays ? g[i] + a.decay * p[i] : g[i];
+    const float first = tkg__first_settled(a.beta1 * m[i] + a.rest1 * gradient);
+    const float second = tkg__second_settled(a.beta2 * v[i] + a.rest2 * (gradient * gradient));
+    m[i] = first;
+    v[i] = second;
+    p[i] = (decoupled ? a.keep * p[i] : p[i]) - a.rate * first / (sqrtf(second) * a.scale + a.eps);
+  }
+}
+
 /* Kingma and Ba, ICLR 2015, algorithm 1: m and v are corrected for their start at zero. */
 static inline void adam_update(float *p, const float *g, float *m, float *v, int64_t n,
                                const adam a) {
-#pragma omp simd
-  for (int64_t i = 0; i < n; i++) {
-    float gradient = g[i] + a.decay * p[i];
-    m[i] = tkg__first_settled(a.beta1 * m[i] + a.rest1 * gradient);
-    v[i] = tkg__second_settled(a.beta2 * v[i] + a.rest2 * (gradient * gradient));
-    p[i] = a.keep * p[i] - a.rate * m[i] / (sqrtf(v[i]) * a.scale + a.eps);
-  }
+  if (a.decay != 0)
+    adam_loop(p, g, m, v, n, a, true, false);
+  else if (a.keep != 1)
+    adam_loop(p, g, m, v, n, a, false, true);
+  else
+    adam_loop(p, g, m, v, n, a, false, false);
 }
 
 #endif

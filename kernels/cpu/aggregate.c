@@ -3,118 +3,17 @@
  * of x in place of t and skips an edge where that is -1.
  *
  * A layer of a graph network spends its time here, waiting for rows of x, which lie anywhere. So
- * rows are prefetched some edges ahead, and sums stay in registers: the edges of a row are taken in
- * blocks; opening a block finds the addresses of each term's operands, whatever the kind of op, and
- * the loops that add know nothing but those addresses. A second pass over a block, for further
- * columns, finds its rows in the first cache. Units are slices of edges (edges.h). Each sum has the
- * order of the row's edges, on every instruction set and for every number of threads. */
+ * rows are prefetched some edges ahead, edges whose weight is zero are skipped where there are many
+ * (kept_edges.h), and sums stay in registers: those of a whole row while its edges pass, or, of
+ * longer rows, some columns while a block of edges does (edge_sum.h). Units are slices of edges
+ * (edges.h). Each sum has the order of the row's edges, on every instruction set and for every
+ * number of threads. */
 #include "aggregate_codes.h"
-#include "edges.h"
+#include "edge_sum.h"
 #include "ids.h"
-#include "isa.h"
-#include "shared/vmath.h"
-#include "wide.h"
-
-enum { BLOCK = 64 }; /* edges */
-/* The kind of a term, a constant where loops are inlined. HALF: x has 16 bits. */
-enum { WEIGHTED = 1, MUL = 2, HALF = 8 };
-
-typedef struct sum {
-  tkg_graph g;
-  const char *op;
-  const float *x;
-  const float *r;      /* relation vectors, or NULL */
-  const float *w;      /* by edge, or NULL */
-  const int32_t *list; /* the rows to compute, or row_of by tail */
-  float *out;
-  int64_t d;
-  int64_t ahead_end; /* prefetch up to this edge */
-  int kind;
-} sum;
-
-typedef struct block {
-  int count;
-  float w[BLOCK];
-  const float *x[BLOCK], *r[BLOCK];
-} block;
-
-/* ---- adding a block ---- */
-
-TKG_INLINE wide term(const block *b, int i, int64_t j, int kind) {
-  wide t = wide_load_either(b->x[i], j, kind & HALF);
-  if (kind & MUL) t *= wide_load(b->r[i] + j);
-  if (kind & WEIGHTED) t *= b->w[i];
-  return t;
-}
-
-TKG_INLINE void add_columns_4(float *out, const block *b, int64_t j, int kind) {
-  wide s0 = wide_load(out + j), s1 = wide_load(out + j + WIDTH);
-  wide s2 = wide_load(out + j + 2 * WIDTH), s3 = wide_load(out + j + 3 * WIDTH);
-  for (int i = 0; i < b->count; i++) {
-    s0 += term(b, i, j, kind);
-    s1 += term(b, i, j + WIDTH, kind);
-    s2 += term(b, i, j + 2 * WIDTH, kind);
-    s3 += term(b, i, j + 3 * WIDTH, kind);
-  }
-  wide_store(out + j, s0);
-  wide_store(out + j + WIDTH, s1);
-  wide_store(out + j + 2 * WIDTH, s2);
-  wide_store(out + j + 3 * WIDTH, s3);
-}
-
-TKG_INLINE void add_columns_2(float *out, const block *b, int64_t j, int kind) {
-  wide s0 = wide_load(out + j), s1 = wide_load(out + j + WIDTH);
-  for (int i = 0; i < b->count; i++) {
-    s0 += term(b, i, j, kind);
-    s1 += term(b, i, j + WIDTH, kind);
-  }
-  wide_store(out + j, s0);
-  wide_store(out + j + WIDTH, s1);
-}
-
-TKG_INLINE void add_columns_1(float *out, const block *b, int64_t j, int kind) {
-  wide s = wide_load(out + j);
-  for (int i = 0; i < b->count; i++) s += term(b, i, j, kind);
-  wide_store(out + j, s);
-}
-
-TKG_INLINE void add_column(float *out, const block *b, int64_t j, int kind) {
-  float s = out[j];
-  for (int i = 0; i < b->count; i++) {
-    float t = wide_element(b->x[i], j, kind & HALF);
-    if (kind & MUL) t *= b->r[i][j];
-    if (kind & WEIGHTED) t *= b->w[i];
-    s += t;
-  }
-  out[j] = s;
-}
-
-/* out += the block's terms, d columns. */
-TKG_INLINE void add_block(float *out, const block *b, int64_t d, int kind) {
-  int64_t j = 0;
-  for (; j + 4 * WIDTH <= d; j += 4 * WIDTH) add_columns_4(out, b, j, kind);
-  if (j + 2 * WIDTH <= d) {
-    add_columns_2(out, b, j, kind);
-    j += 2 * WIDTH;
-  }
-  for (; j + WIDTH <= d; j += WIDTH) add_columns_1(out, b, j, kind);
-  for (; j < d; j++) add_column(out, b, j, kind);
-}
+#include "kept_edges.h"
 
 /* ---- rows of a graph ---- */
-
-/* The address of a row of x; it is one of 16-bit numbers if the kind says so. */
-TKG_INLINE const float *row_of_x(const sum *s, int64_t row, int kind) {
-  return kind & HALF ? (const float *)((const uint16_t *)s->x + row * s->d) : s->x + row * s->d;
-}
-
-/* Makes edge p entry i of the block; its tail has that row of x. */
-TKG_INLINE void open_edge(const sum *s, int64_t p, int64_t row, block *b, int i, int kind) {
-  b->x[i] = row_of_x(s, row, kind);
-  const int64_t edge = kind & (MUL | WEIGHTED) ? tkg__edge_number(&s->g, p) : 0;
-  if (kind & MUL) b->r[i] = s->r + tkg__relation_at(s->g.relations, edge) * s->d;
-  if (kind & WEIGHTED) b->w[i] = s->w[edge];
-}
 
 /* Prefetches what edge p will need. */
 TKG_PREFETCH void prefetch_edge(const sum *s, int64_t p, int kind) {
@@ -124,10 +23,44 @@ TKG_PREFETCH void prefetch_edge(const sum *s, int64_t p, int kind) {
     prefetch_numbered(&s->g, p, kind & WEIGHTED ? s->w : NULL, kind & MUL);
 }
 
-TKG_INLINE void sum_row(const sum *s, int64_t row, float *out, int kind) {
+/* Prefetches the row of edge p once more, from the second cache, where it has come by then. */
+TKG_PREFETCH void prefetch_near(const sum *s, int64_t p, int registers, int kind) {
+  if (p < s->ahead_end)
+    prefetch_row(row_of_x(s, s->g.ids[p], kind), registers * WIDTH / (kind & HALF ? 2 : 1));
+}
+
+/* The registers that hold a whole row; 0: it has more, or columns beside them. */
+static int registers_of_row(const sum *s) {
+  const int64_t n = s->d / WIDTH;
+  const bool whole = s->d % WIDTH == 0 && (n == 1 || n == 2 || n == 4 || (n == 8 && WIDTH == 8));
+  return whole ? (int)n : 0;
+}
+
+/* Sums a row in so many registers while its edges pass: rows have few edges, which take longer to
+ * be put in a block than to be added. */
+TKG_INLINE void sum_in_registers(const sum *s, int64_t row, float *out, int registers, int kind) {
+  const int64_t last = s->g.offsets[row + 1];
+  wide total[8];
+  block b;
+  for (int k = 0; k < registers; k++) total[k] = (wide){0};
+  for (int64_t p = s->g.offsets[row]; p < last; p++) {
+    open_edge(s, p, s->g.ids[p], &b, 0, kind);
+    prefetch_edge(s, p + EDGES_AHEAD, kind);
+    prefetch_near(s, p + EDGES_NEAR, registers, kind);
+    for (int k = 0; k < registers; k++) total[k] += term(&b, 0, k * WIDTH, kind);
+  }
+  for (int k = 0; k < registers; k++) wide_store(out + k * WIDTH, total[k]);
+}
+
+/* Sums a row; `registers` are those of registers_of_row. */
+TKG_INLINE void sum_row(const sum *s, int64_t row, float *out, int registers, int kind) {
   const int32_t *ids = s->g.ids;
   const int64_t last = s->g.offsets[row + 1];
   block b;
+  if (registers) {
+    sum_in_registers(s, row, out, registers, kind);
+    return;
+  }
   memset(out, 0, (size_t)s->d * sizeof *out);
   for (int64_t p = s->g.offsets[row]; p < last; p += b.count) {
     b.count = last - p < BLOCK ? (int)(last - p) : BLOCK;
@@ -139,25 +72,94 @@ TKG_INLINE void sum_row(const sum *s, int64_t row, float *out, int kind) {
   }
 }
 
+/* Sums rows that fit registers over the edges whose weight is not zero. */
+TKG_INLINE void sum_kept_rows(const sum *s, int64_t first, int64_t last, int registers, int kind) {
+  kept_edges k;
+  begin_kept(&k, &s->g, s->w, s->x, (kind & HALF ? 2 : 4) * s->d, s->g.offsets[first],
+             s->ahead_end);
+  for (int64_t row = first; row < last; row++) {
+    const int64_t end = s->g.offsets[row + 1];
+    float *out = s->out + row * s->d;
+    wide total[8];
+    block b;
+    for (int r = 0; r < registers; r++) total[r] = (wide){0};
+    for (; is_kept_before(&k, end); k.at++) {
+      b.x[0] = row_of_x(s, k.tail[k.at], kind);
+      b.w[0] = k.weight[k.at];
+      if (kind & MUL) b.r[0] = s->r + tkg__relation_at(s->g.relations, k.number[k.at]) * s->d;
+      for (int r = 0; r < registers; r++) total[r] += term(&b, 0, r * WIDTH, kind);
+    }
+    for (int r = 0; r < registers; r++) wide_store(out + r * WIDTH, total[r]);
+  }
+}
+
+TKG_INLINE void sum_each_row(const sum *s, int64_t first, int64_t last, int registers, int kind) {
+  if (registers && kind & WEIGHTED &&
+      leaves_out_edges(&s->g, s->w, s->g.offsets[first], s->g.offsets[last])) {
+    sum_kept_rows(s, first, last, registers, kind);
+    return;
+  }
+  for (int64_t r = first; r < last; r++) sum_row(s, r, s->out + r * s->d, registers, kind);
+}
+
+/* Calls a function that is inlined once for each number of registers of a row. */
+#define EACH_WIDTH(function, s, first, last, kind)                                                 \
+  switch (registers_of_row(s)) {                                                                   \
+  case 1:                                                                                          \
+    function(s, first, last, 1, kind);                                                             \
+    break;                                                                                         \
+  case 2:                                                                                          \
+    function(s, first, last, 2, kind);                                                             \
+    break;                                                                                         \
+  case 4:                                                                                          \
+    function(s, first, last, 4, kind);                                                             \
+    break;                                                                                         \
+  case 8:                                                                                          \
+    function(s, first, last, WIDTH == 8 ? 8 : 0, kind);                                            \
+    break;                                                                                         \
+  default:                                                                                         \
+    function(s, first, last, 0, kind);                                                             \
+  }
+
 /* Sums rows first..last-1, whose edges follow each other. */
 TKG_INLINE void sum_rows(const sum *s, int64_t first, int64_t last, int kind) {
   sum ahead = *s;
   ahead.ahead_end = s->g.offsets[last];
-  for (int64_t r = first; r < last; r++) sum_row(&ahead, r, s->out + r * s->d, kind);
+  EACH_WIDTH(sum_each_row, &ahead, first, last, kind)
+}
+
+/* Prefetches what tells the first edges of the rows behind row b of the list: where they begin, and
+ * their tails and weights, for none of which hardware can foresee the place. */
+TKG_PREFETCH void prefetch_listed(const sum *s, int64_t b, int64_t end) {
+  enum { LINE = 16, BEGINS = 2 * ROWS_AHEAD };
+  if (b + BEGINS < end) __builtin_prefetch(s->g.offsets + s->list[b + BEGINS]);
+  if (b + ROWS_AHEAD >= end) return;
+  const int64_t first = s->g.offsets[s->list[b + ROWS_AHEAD]];
+  int64_t last = s->g.offsets[s->list[b + ROWS_AHEAD] + 1];
+  if (last > first + EDGES_AHEAD) last = first + EDGES_AHEAD;
+  for (int64_t p = first; p < last; p += LINE) {
+    __builtin_prefetch(s->g.ids + p);
+    if (s->w && !s->g.order) __builtin_prefetch(s->w + p);
+  }
 }
 
 /* Sums rows by id. The first edges of the next row are prefetched before a row is summed. */
-TKG_INLINE void sum_listed(const sum *s, int64_t begin, int64_t end, int kind) {
+TKG_INLINE void sum_each_listed(const sum *s, int64_t begin, int64_t end, int registers, int kind) {
   for (int64_t b = begin; b < end; b++) {
     sum here = *s, next = *s;
+    prefetch_listed(s, b, end);
     here.ahead_end = s->g.offsets[s->list[b] + 1];
     if (b + 1 < end) {
       const int64_t p = s->g.offsets[s->list[b + 1]];
       next.ahead_end = s->g.offsets[s->list[b + 1] + 1];
       for (int i = 0; i < EDGES_AHEAD; i++) prefetch_edge(&next, p + i, kind);
     }
-    sum_row(&here, s->list[b], s->out + b * s->d, kind);
+    sum_row(&here, s->list[b], s->out + b * s->d, registers, kind);
   }
+}
+
+TKG_INLINE void sum_listed(const sum *s, int64_t begin, int64_t end, int kind) {
+  EACH_WIDTH(sum_each_listed, s, begin, end, kind)
 }
 
 /* ---- rows of a graph, few of whose tails have a row of x ---- */

@@ -177,74 +177,60 @@ static int grad_run(const tkg_call *c, int64_t begin, int64_t end) {
 
 /* --- dropout -----------------------------------------------------------------------------------*/
 
-enum { NOISE_BLOCKS = FLAT_BLOCK / 8 };
+/* Numbers of 16 bits, eight per Philox block, the low half of a word first. Numbers of a unit, and
+ * what a vector of blocks makes beyond them. */
+enum { NUMBERS = FLAT_BLOCK + 8 + 8 * TKG__BLOCKS };
 
-/* Draws numbers of 16 bits, eight per Philox block, the low half of a word first. */
-static void draw(uint32_t noise[NOISE_BLOCKS][4], uint64_t block, const tkg_call *c) {
-  const uint64_t seed = c->context->seed;
-  const uint32_t step = c->context->step, stream = (uint32_t)c->node->i[0];
-#pragma omp simd
-  for (int k = 0; k < NOISE_BLOCKS; k++)
-    tkg__philox_block(seed, block + (uint64_t)k, step, stream, noise[k]);
+/* What dropping takes beside elements: one is kept, times `scale`, if u = (number + 1/2) / 65,536
+ * >= p, which is number >= threshold. */
+typedef struct dropping {
+  int32_t threshold;
+  float scale;
+} dropping;
+
+static dropping dropping_of(const tkg_call *c) {
+  const double p = c->node->f[0];
+  return (dropping){(int32_t)ceil(p * 65536.0 - 0.5), (float)(1.0 / (1.0 - p))};
 }
 
-/* Keeps an element if u = (number + 1/2) / 65,536 >= p, which is number >= threshold. */
-static void drop(float *out, const float *x, uint32_t noise[NOISE_BLOCKS][4], int64_t n,
-                 int32_t threshold, float scale) {
-  const uint32_t *word = noise[0];
-  for (int64_t i = 0; i < n / 2; i++) {
-    int32_t low = (int32_t)(word[i] & 0xffffu), high = (int32_t)(word[i] >> 16);
-    float even = x[2 * i] * scale, odd = x[2 * i + 1] * scale;
-    out[2 * i] = low >= threshold ? even : 0.0F;
-    out[2 * i + 1] = high >= threshold ? odd : 0.0F;
-  }
-  if (n % 2) {
-    int32_t low = (int32_t)(word[n / 2] & 0xffffu);
-    out[n - 1] = low >= threshold ? x[n - 1] * scale : 0.0F;
+/* n elements, at most FLAT_BLOCK, whose numbers begin at number `at` of the node's stream. */
+static void drop(const tkg_call *c, int64_t at, const float *x, int64_t n, const dropping d,
+                 float *out) {
+  _Alignas(64) uint16_t noise[NUMBERS];
+  const int64_t skip = at % 8;
+  tkg__philox_fill(c->context->seed, (uint64_t)(at / 8), (skip + n + 7) / 8, c->context->step,
+                   (uint32_t)c->node->i[0], noise);
+  const uint16_t *number = noise + skip;
+#pragma omp simd
+  for (int64_t i = 0; i < n; i++) {
+    const float kept = x[i] * d.scale;
+    out[i] = number[i] >= d.threshold ? kept : 0.0F;
   }
 }
 
 static int dropout_flat(const tkg_call *c, int64_t begin, int64_t end) {
-  uint32_t noise[NOISE_BLOCKS][4];
-  const double p = c->node->f[0];
-  const int32_t threshold = (int32_t)ceil(p * 65536.0 - 0.5);
-  const float scale = (float)(1.0 / (1.0 - p));
-  const int64_t before = flat_before(c);
+  const dropping d = dropping_of(c);
   for (int64_t unit = begin; unit < end; unit++) {
-    int64_t first = flat_at(c, unit), n = flat_at(c, unit + 1) - first;
-    draw(noise, (uint64_t)((before + first) / 8), c);
-    drop((float *)c->out + first, (const float *)c->data[0] + first, noise, n, threshold, scale);
+    const int64_t first = flat_at(c, unit), n = flat_at(c, unit + 1) - first;
+    drop(c, flat_before(c) + first, (const float *)c->data[0] + first, n, d,
+         (float *)c->out + first);
   }
   return TKG_OK;
 }
 
 /* With ids, row k is dropped as row ids[k] of a larger matrix: element (k, j) uses number
  * ids[k] cols + j. Units are rows. */
-static void drop_row(const tkg_call *c, int64_t number, const float *x, int64_t cols, float *out,
-                     int32_t threshold, float scale) {
-  enum { PIECE = FLAT_BLOCK };
-  uint16_t noise[PIECE + 8 + 8 * TKG__BLOCKS];
-  for (int64_t j = 0; j < cols; j += PIECE) {
-    const int64_t n = cols - j < PIECE ? cols - j : PIECE, first = number + j, skip = first % 8;
-    tkg__philox_fill(c->context->seed, (uint64_t)(first / 8), (skip + n + 7) / 8, c->context->step,
-                     (uint32_t)c->node->i[0], noise);
-#pragma omp simd
-    for (int64_t i = 0; i < n; i++) {
-      const float kept = x[j + i] * scale;
-      out[j + i] = noise[skip + i] >= threshold ? kept : 0.0F;
-    }
-  }
-}
-
 static int dropout_rows(const tkg_call *c, int64_t begin, int64_t end) {
   const int64_t cols = tkg__cols(c->node);
+  const dropping d = dropping_of(c);
   const int32_t *ids = c->data[1];
-  const double p = c->node->f[0];
-  const int32_t threshold = (int32_t)ceil(p * 65536.0 - 0.5);
-  int status = check_ids("dropout", ids, begin, end, INT32_MAX + INT64_C(1));
+  const float *x = c->data[0];
+  float *out = c->out;
+  const int status = check_ids("dropout", ids, begin, end, INT32_MAX + INT64_C(1));
   for (int64_t k = begin; k < end && !status; k++)
-    drop_row(c, ids[k] * cols, (const float *)c->data[0] + k * cols, cols,
-             (float *)c->out + k * cols, threshold, (float)(1.0 / (1.0 - p)));
+    for (int64_t j = 0; j < cols; j += FLAT_BLOCK)
+      drop(c, ids[k] * cols + j, x + k * cols + j, cols - j < FLAT_BLOCK ? cols - j : FLAT_BLOCK, d,
+           out + k * cols + j);
   return status;
 }
 

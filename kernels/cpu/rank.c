@@ -9,7 +9,7 @@
 #include "shared/best.h"
 #include "wide.h"
 
-enum { USERS = TKG_RANKED_USERS, ITEMS = 1024 };
+enum { USERS = TKG_RANKED_USERS, ITEMS = TKG_RANKED_ITEMS };
 
 typedef struct block {
   const tkg_ranking *r;
@@ -47,7 +47,11 @@ static block block_of(const tkg_ranking *r, int64_t first, void *memory) {
   b.scores = b.items + ITEMS * most_cols(r);
   b.found = (int32_t *)(b.scores + USERS * ITEMS);
   b.known = b.found + USERS;
-  for (int64_t u = 0; u < b.n; u++) b.found[u] = b.known[u] = 0;
+  if (r->state) {
+    b.found = r->state + first;
+    b.known = b.found + r->n;
+  }
+  for (int64_t u = 0; u < b.n && r->first == 0; u++) b.found[u] = b.known[u] = 0;
   return b;
 }
 
@@ -70,6 +74,7 @@ static void gather_users(const block *b) {
 
 /* Rows of items from `item` on, as floats. */
 static const float *items_of(const block *b, const tkg_ranked_part *part, int64_t item, int64_t n) {
+  item -= b->r->first;
   if (!part->half_items) return (const float *)part->items + item * part->cols;
   for (int64_t i = 0; i < n; i++)
     copy_row(part->items, true, item + i, part->cols, b->items + i * part->cols);
@@ -157,12 +162,13 @@ static int rank_block(const tkg_ranking *r, int64_t first, void *memory) {
   const block b = block_of(r, first, memory);
   int status = TKG_OK;
   gather_users(&b);
-  for (int64_t item = 0; item < r->items && !status; item += ITEMS) {
-    const int64_t n = r->items - item < ITEMS ? r->items - item : ITEMS;
+  const int64_t end = r->first + r->count;
+  for (int64_t item = r->first; item < end && !status; item += ITEMS) {
+    const int64_t n = end - item < ITEMS ? end - item : ITEMS;
     status = score(&b, item, n);
     if (!status) status = take_best(&b, item, n);
   }
-  for (int64_t u = 0; u < b.n && !status; u++) {
+  for (int64_t u = 0; u < b.n && end == r->items && !status; u++) {
     tkg_best list = list_of(&b, u);
     tkg__best_sort(&list);
     status = check_known(&b, u);

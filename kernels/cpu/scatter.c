@@ -20,6 +20,7 @@ typedef struct scatter {
   const float *g, *w; /* w is NULL for ones */
   const int32_t *ids;
   int64_t count, k, n, d;
+  int64_t first; /* of a table dealt to ranks: the row that out begins with (op.h) */
 } scatter;
 
 static void scatter_begin(const scatter *s, int64_t begin, int64_t end) {
@@ -46,17 +47,21 @@ static const float *scatter_source(const scatter *s, int64_t position) {
   return s->g + (s->k == 1 ? position : position / s->k) * s->d;
 }
 
+static float *scatter_target(const scatter *s, int32_t id) {
+  return s->out + (id - s->first) * s->d;
+}
+
 /* Adds the positions first + at[0..found). */
 static void scatter_block(const scatter *s, int64_t first, const int16_t *at, int found) {
   const int32_t *ids = s->ids + first;
   for (int f = 0; f < found; f++) {
     if (f + ROWS_AHEAD < found) {
       int64_t next = at[f + ROWS_AHEAD];
-      prefetch_row(s->out + ids[next] * s->d, s->d);
+      prefetch_row(scatter_target(s, ids[next]), s->d);
       if (s->k == 1) prefetch_row(scatter_source(s, first + next), s->d);
     }
     int64_t position = first + at[f];
-    scatter_row(s->out + ids[at[f]] * s->d, scatter_source(s, position),
+    scatter_row(scatter_target(s, ids[at[f]]), scatter_source(s, position),
                 s->w ? s->w + position : NULL, s->d);
   }
 }
@@ -68,7 +73,7 @@ static int scatter_run(const char *op, const scatter *s, int64_t begin, int64_t 
   scatter_begin(s, begin, end);
   for (int64_t i = 0; i < s->count; i += IDS_BLOCK) {
     int count = s->count - i < IDS_BLOCK ? (int)(s->count - i) : IDS_BLOCK;
-    scatter_block(s, i, at, select_ids(s->ids + i, count, begin, end, at));
+    scatter_block(s, i, at, select_ids(s->ids + i, count, s->first + begin, s->first + end, at));
   }
   return TKG_OK;
 }
@@ -88,7 +93,8 @@ static int scatter_add(const tkg_call *c, int64_t begin, int64_t end) {
                .ids = c->data[1],
                .count = tkg__count(c->in[1]),
                .k = 1,
-               .n = c->node->shape[0],
+               .n = c->node->whole_rows ? c->node->whole_rows : c->node->shape[0],
+               .first = c->node->first_row,
                .d = tkg__run_length(c->node, 1)};
   return scatter_run("scatter_add", &s, begin, end);
 }

@@ -52,25 +52,30 @@ typedef struct products {
   const float *b;
   float *out;
   int64_t d;
+  int64_t tail, tails; /* the first that b has a row of, and how many: ranks share edges by tails */
   int count;
   int64_t edge[2 * FOUND];
   const float *a[2 * FOUND];
 } products;
 
+static inline const float *row_of_edge(const products *s, int64_t edge) {
+  return s->b + (s->g.ids[edge] - s->tail) * s->d;
+}
+
 static void add_found(products *s) {
   for (int i = 0; i < s->count; i++)
-    s->out[s->edge[i]] += wide_dot(s->a[i], s->b + s->g.ids[s->edge[i]] * s->d, s->d);
+    s->out[s->edge[i]] += wide_dot(s->a[i], row_of_edge(s, s->edge[i]), s->d);
   s->count = 0;
 }
 
 /* Prefetches what find_edges and add_found read and write of an edge that was found. */
 TKG_PREFETCH void prefetch_found(const products *s, int64_t edge) {
-  prefetch_row(s->b + s->g.ids[edge] * s->d, s->d);
+  prefetch_row(row_of_edge(s, edge), s->d);
   __builtin_prefetch(s->out + edge, 1);
 }
 
-/* Finds the edges of a row that have the relation. No branch depends on a relation, as none could
- * be predicted. */
+/* Finds the edges of a row that have the relation and a tail of these. No branch depends on a
+ * relation, as none could be predicted. */
 static void find_edges(products *s, int64_t row, int32_t relation, const float *a) {
   const int64_t last = s->g.offsets[row + 1];
   for (int64_t p = s->g.offsets[row]; p < last;) {
@@ -78,7 +83,8 @@ static void find_edges(products *s, int64_t row, int32_t relation, const float *
     int found = s->count;
     for (; p < end; p++) {
       s->edge[found] = p;
-      found += tkg__relation_at(s->g.relations, p) == relation;
+      found += (tkg__relation_at(s->g.relations, p) == relation) &
+               ((uint64_t)(s->g.ids[p] - s->tail) < (uint64_t)s->tails);
     }
     for (; s->count < found; s->count++) {
       prefetch_found(s, s->edge[s->count]);
@@ -105,7 +111,12 @@ static int sddmm_relation(const tkg_call *c, int64_t begin, int64_t end) {
   const int32_t *heads = c->data[3];
   const int64_t count = tkg__count(c->in[3]), d = tkg__cols(c->in[1]);
   const float *a = c->data[1], *s = c->data[4];
-  products found = {.g = edges_graph(c), .b = c->data[2], .out = c->out, .d = d};
+  products found = {.g = edges_graph(c),
+                    .b = c->data[2],
+                    .out = c->out,
+                    .d = d,
+                    .tail = c->in[2]->first_row,
+                    .tails = c->in[2]->shape[0]};
   const int32_t *offsets = found.g.offsets;
   int64_t first, last;
   const int status = begin > 0 ? TKG_OK : check_ids("sddmm_relation", heads, 0, count, found.g.n);

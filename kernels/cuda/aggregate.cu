@@ -17,7 +17,7 @@
 
 static int64_t chunks_of(const tkg_node *node) {
   const bool rows = operands_of(node->op).rows >= 0;
-  const int64_t n = node->shape[0], d = tkg__cols(node);
+  const int64_t n = node->shape[0], d = tkg__whole_cols(node);
   return tkg__edge_partition_chunks(rows ? -1 : n + node->i[2], d);
 }
 
@@ -94,12 +94,13 @@ static void launch_source(const tkg_call *c, const operands &o, const tkg_graph 
 static int aggregate_run(const tkg_call *c, cudaStream_t stream) {
   const operands o = operands_of(c->node->op);
   const tkg_graph g = tkg__graph_of(tkg_in<int32_t>(c, 0), c->node->i);
-  const int64_t rows = c->node->shape[0], d = tkg__cols(c->node);
+  const int64_t rows = c->node->shape[0], d = tkg__whole_cols(c->node);
   const int32_t *by = o.rows >= 0 ? tkg_in<int32_t>(c, o.rows) : NULL;
   const tkg_error_slot bad_row = by ? tkg__error_slot_ids(c, g.n) : tkg_error_slot{NULL, NULL};
   if (rows == 0) return TKG_OK;
-  const tkg_edge_partition e =
+  tkg_edge_partition e =
       tkg__partition_edges(&g, by, rows, d, partition_scratch(c), bad_row, stream);
+  e.whole_cols = c->node->whole_cols;
   const tkg_error_slot bad_entry =
       o.row_of >= 0 ? tkg__error_slot_ids(c, tkg__rows(c->in[1])) : tkg_error_slot{NULL, NULL};
   launch_source(c, o, g, e, bad_entry, stream);

@@ -10,10 +10,12 @@
 #include "argsort_ids.h"
 #include "cuda_graph.h"
 #include "device_errors.h"
+#include "exchange.h"
 #include "family.h"
 #include "launch.h"
 #include "pool.h"
 #include "result_page.h"
+#include "row_parts.h"
 #include "run_params.h"
 #include "spmm.h"
 #include "staging.h"
@@ -90,11 +92,12 @@ static void write(void *to, const void *from, int64_t bytes) {
 /* Also fails for an earlier error: what is read may then be wrong. */
 static int read(void *to, const void *from, int64_t bytes) {
   lock_device();
-  if (!tkg__result_page_read(to, from, bytes))
+  const int status = tkg__nccl_wait(device.stream);
+  if (!status && !tkg__result_page_read(to, from, bytes))
     keep_error(tkg__download(to, from, bytes, device.stream));
   const cudaError_t error = device.error;
   unlock_device();
-  if (!error) return TKG_OK;
+  if (status || !error) return status;
   return tkg__fail(TKG_E_DEVICE, "reading from %s: %s", device.name, cudaGetErrorString(error));
 }
 
@@ -176,6 +179,22 @@ static int run_tiles(const tkg_tile_call *calls, int n, const tkg_tiling *tiling
   return status;
 }
 
+static int add_parts(const tkg_call *c, const void *all, int parts, bool tiled) {
+  lock_device();
+  tkg__add_row_parts(c, all, parts, tiled, device.stream);
+  const cudaError_t error = cudaGetLastError();
+  unlock_device();
+  return tkg_cuda_status(error);
+}
+
+static void interleave(void *blocks, void *rows, int64_t count, int64_t bytes, int ranks,
+                       bool joins) {
+  lock_device();
+  tkg__interleave(blocks, rows, count, bytes, ranks, joins, device.stream);
+  keep_error(cudaGetLastError());
+  unlock_device();
+}
+
 /* ---- counting ---- */
 
 static struct {
@@ -223,6 +242,7 @@ static bool capture_begin(void) { return tkg__capture_begin(device.stream); }
 static tkg_capture *capture_end(void) { return tkg__capture_end(device.stream); }
 
 static int replay(tkg_capture *capture) {
+  tkg__nccl_replayed();
   const cudaError_t error = tkg__capture_launch(capture, device.stream);
   device.first = device.last = "a captured run";
   if (!error) return TKG_OK;
@@ -261,12 +281,14 @@ static int late_error(cudaError_t error) {
 }
 
 static int finish_locked(void) {
+  const int lonely = tkg__nccl_wait(device.stream);
   cudaError_t error = tkg__device_errors_fetch(device.stream);
   const cudaError_t late = cudaStreamSynchronize(device.stream);
   if (!error) error = late ? late : device.error;
   if (late) device.lost = late; /* of a kernel: CUDA gives this process nothing more */
   int status = tkg__device_errors_report(device.stream); /* in any case: it frees the slots */
   if (error) status = late_error(error);
+  if (lonely) status = lonely;
   device.error = cudaSuccess;
   device.first = device.last = NULL;
   return status;
@@ -278,6 +300,8 @@ static int finish(char *message, int size) {
   unlock_device();
   return status;
 }
+
+static tkg_link exchanges;
 
 /* What is not named here is NULL: what this backend cannot do. */
 static tkg_backend table(void) {
@@ -296,6 +320,11 @@ static tkg_backend table(void) {
   b.run = run;
   b.run_tiles = run_tiles;
   b.launches = launches;
+  b.deals_rows = true;
+  b.part_bytes = tkg__part_bytes;
+  b.add_parts = add_parts;
+  b.interleave = interleave;
+  b.link = &exchanges;
   b.lost = lost;
   b.begin = begin;
   b.result = result;
@@ -323,14 +352,16 @@ static const char family_name[] = "cuda";
 static const char family_name[] = "emu";
 #endif
 
-/* "auto" and "cuda" are device 0, "cuda:N" is N. Returns -1 for any other name. */
-static int number_of(const char *name) {
+/* "auto" and "cuda" are device 0, "cuda:N" is N, "cuda@N" that of place N: each of `count` in turn.
+ * Returns -1 for any other name. */
+static int number_of(const char *name, int count) {
   const size_t length = strlen(family_name);
   if (strcmp(name, "auto") == 0 || strcmp(name, family_name) == 0) return 0;
-  if (strncmp(name, family_name, length) != 0 || name[length] != ':') return -1;
+  if (strncmp(name, family_name, length) != 0 || !strchr(":@", name[length])) return -1;
   char *end;
   const long number = strtol(name + length + 1, &end, 10);
-  return *end || end == name + length + 1 || number < 0 || number > 1023 ? -1 : (int)number;
+  if (*end || end == name + length + 1 || number < 0 || number > 65535) return -1;
+  return (int)(name[length] == '@' && count > 0 ? number % count : number);
 }
 
 #ifdef __CUDACC__
@@ -377,6 +408,7 @@ static int open_device(int number) {
   if (code) return code;
   device.processors = properties.multiProcessorCount;
   device.number = number;
+  tkg__nccl_link(&exchanges, device.stream, number);
   snprintf(device.name, sizeof device.name, "%s:%d", family_name, number);
   join_tables();
   int status = tkg__device_errors_open(device.stream);
@@ -389,7 +421,8 @@ static int open_device(int number) {
 
 static int open_locked(const char *name) {
   int count = 0;
-  const int number = number_of(name);
+  const cudaError_t error = cudaGetDeviceCount(&count);
+  const int number = number_of(name, count);
   if (number < 0)
     return tkg__fail(TKG_E_ARGUMENT, "device '%s': '%s' or '%s:N' is expected", name, family_name,
                      family_name);
@@ -397,7 +430,6 @@ static int open_locked(const char *name) {
   if (device.number >= 0)
     return tkg__fail(TKG_E_UNSUPPORTED, "device '%s': this process already uses %s", name,
                      device.name);
-  const cudaError_t error = cudaGetDeviceCount(&count);
   if (error) return no_device(name, error);
   if (number >= count)
     return tkg__fail(TKG_E_DEVICE, "device '%s': this machine has %d", name, count);

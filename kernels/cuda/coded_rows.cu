@@ -38,6 +38,7 @@ tkg_coded_rows tkg__coded_rows(const tkg_call *c, int k, void *scratch, cudaStre
   const int64_t rows = tkg__rows(x), cols = tkg__cols(x);
   tkg_coded_rows s = {};
   s.columns = cols;
+  s.before = x->first_row;
   s.x = tkg_in<float>(c, k);
   if (x->dtype != TKG_CODES) return s;
   char *words = static_cast<char *>(scratch), *numbers = words + line_bytes(row_blocks(x));
@@ -52,7 +53,7 @@ tkg_coded_rows tkg__coded_rows(const tkg_call *c, int k, void *scratch, cudaStre
   s.signs = x->i[3] ? s.codes + tkg__signs_at(x) : NULL;
   if (!has_noise(x)) return s;
   tkg_launch(noise_kernel, tkg_flat(row_blocks(x) + column_blocks(x)), stream, s.noise,
-             tkg__codec_row_block(0), tkg__codec_col_block(0), row_blocks(x), column_blocks(x),
+             tkg__codec_row_block(x->first_row), tkg__codec_col_block(0), row_blocks(x), column_blocks(x),
              reinterpret_cast<uint4 *>(words), reinterpret_cast<uint4 *>(numbers));
   s.row_noise = reinterpret_cast<const uint32_t *>(words);
   s.column_noise = reinterpret_cast<const uint16_t *>(numbers);

@@ -66,6 +66,7 @@ template <class T> static float_rows<T> tkg_float_rows(const tkg_call *c, int k)
 /* Rows of codes as the host describes them. bits = 0: rows of floats. */
 typedef struct tkg_coded_rows {
   int64_t columns, row_bytes;
+  int64_t before; /* rows of the whole before row 0 (first_row in op.h) */
   int bits;
   bool dithers, independent;
   tkg_noise noise; /* independent */
@@ -110,7 +111,7 @@ template <class T, bool MIXED = false> struct coded_rows {
   /* Independent noise of columns c..c+COUNT-1: numbers of one half of a block. */
   __device__ __forceinline__ void draw(int64_t row, int64_t c, uint32_t noise[COUNT]) const {
     uint32_t words[4];
-    tkg_draw(s.noise, tkg__codec_block(s.columns, row, c), words);
+    tkg_draw(s.noise, tkg__codec_block(s.columns, s.before + row, c), words);
     const uint32_t low = c & 4 ? words[2] : words[0], high = c & 4 ? words[3] : words[1];
     TKG_UNROLL
     for (int k = 0; k < COUNT; k++) {

@@ -74,6 +74,7 @@ typedef struct shared_noise {
  * thread that goes down the rows needs it for all of them. */
 typedef struct codes_noise {
   tkg_noise from;
+  int64_t before; /* rows of the whole before row 0, where rows are dealt to ranks; else 0 */
   int rounding;
   int64_t held; /* the group of columns whose numbers are in `columns`; -1: none */
   uint32_t columns[4];
@@ -82,7 +83,7 @@ typedef struct codes_noise {
 } codes_noise;
 
 static inline codes_noise codes_noise_of(const tkg_call *c, const tkg_node *codes) {
-  return {tkg_noise_of(c, codes->i[2]), (int)codes->i[1], -1, {}, NULL, 0};
+  return {tkg_noise_of(c, codes->i[2]), codes->first_row, (int)codes->i[1], -1, {}, NULL, 0};
 }
 
 /* Draws what a block of TKG_THREADS threads shares, if noise is affine. It is at `rows` rows from
@@ -95,7 +96,8 @@ static __device__ __forceinline__ void draw_shared_noise(codes_noise &n, const p
   if (n.rounding != TKG_ROUND_DITHER) return;
   __syncthreads(); /* the former rows may still be read */
   if (thread * 4 < rows)
-    tkg_draw(n.from, tkg__codec_row_block(first + thread * 4), shared->rows + thread * 4);
+    tkg_draw(n.from, tkg__codec_row_block(n.before + first + thread * 4),
+             shared->rows + thread * 4);
   if (lane >= 0 && !n.shared && lane < l.vec8s)
     tkg_draw(n.from, tkg__codec_col_block(lane * VEC8), shared->columns[lane]);
   n.shared = shared;
@@ -117,7 +119,7 @@ static __device__ __forceinline__ void hold_columns(codes_noise &n, int64_t e) {
 static __device__ __forceinline__ uint32_t row_word(const codes_noise &n, int64_t r) {
   uint32_t words[4];
   if (n.shared) return n.shared->rows[r - n.first];
-  tkg_draw(n.from, tkg__codec_row_block(r), words);
+  tkg_draw(n.from, tkg__codec_row_block(n.before + r), words);
   const uint32_t even = r & 2 ? words[2] : words[0], odd = r & 2 ? words[3] : words[1];
   return r & 1 ? odd : even;
 }
@@ -128,7 +130,7 @@ static __device__ __forceinline__ void draw_codes_noise(codes_noise &n, const pa
   if (n.rounding == TKG_ROUND_NEAREST) {
     words[0] = words[1] = words[2] = words[3] = 0x80008000u;
   } else if (n.rounding != TKG_ROUND_DITHER) {
-    tkg_draw(n.from, tkg__codec_block(l.cols, r, e * VEC8), words);
+    tkg_draw(n.from, tkg__codec_block(l.cols, n.before + r, e * VEC8), words);
   } else {
     hold_columns(n, e);
     const uint32_t word = row_word(n, r);

@@ -13,7 +13,7 @@
 #include "warp.cuh"
 
 enum {
-  BLOCKS = 512,    /* blocks that are worth cutting for */
+  BLOCKS = 256,    /* worth cutting for: two for each multiprocessor of an H200 */
   PART_TILES = 4,  /* the shortest part */
   MOST_PARTS = 32, /* of backward, whose partial results are as large as the result */
 };

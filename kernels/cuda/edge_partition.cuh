@@ -54,9 +54,11 @@ typedef struct tkg_edge_partition {
   tkg_partition_size *counted; /* with rows: the size, on the device */
   int32_t *cut;                /* [chunks]: the row that begins in a chunk and ends in a later one,
                                 * or -1 */
+  int64_t whole_cols;          /* of sums whose columns are dealt to ranks, else 0 */
 } tkg_edge_partition;
 
-/* Host: the most chunks for sums of `cols` columns, of so many steps, or -1 if they are unknown. */
+/* Host: the most chunks for sums of `cols` columns, those of all ranks, of so many steps, or -1 if
+ * they are unknown. */
 int64_t tkg__edge_partition_chunks(int64_t steps, int64_t cols);
 
 /* Host: bytes of scratch of a partition, without the parts of its sums. */
@@ -352,9 +354,10 @@ static void sum_partition(const P &p, const tkg_edge_partition &e, cudaStream_t 
   if (p.cols == 0 || e.size.chunks < 2) return;
   const typename P::sums s = p;
   tkg_launch(add_parts_kernel<typename P::sums, ROWS>, groups, stream, s, e);
+  const tkg_shape hubs = tkg_tile(e.size.chunks, tkg_whole_units(p.cols, e.whole_cols));
   if (e.size.chunks > PARTITION_HUB + 1)
     tkg_launch(add_hub_parts_kernel<typename P::sums, ROWS>,
-               {dim3(tkg_blocks(tkg_ceil(e.size.chunks, PARTITION_LOOK))), groups.block, 0}, stream,
+               {dim3(tkg_blocks(tkg_ceil(e.size.chunks, PARTITION_LOOK))), hubs.block, 0}, stream,
                s, e);
 }
 

@@ -133,6 +133,7 @@ typedef struct dropout_numbers {
   tkg_noise noise;
   uint32_t threshold; /* an element whose number is as large is kept, and multiplied: */
   float scale;
+  int64_t before;       /* blocks of rows that other ranks have before the first; not with ids */
   tkg_error_slot error; /* with ids */
 } dropout_numbers;
 
@@ -143,12 +144,14 @@ static inline dropout_numbers dropout_numbers_of(const tkg_call *c) {
   d.noise = tkg_noise_of(c, c->node->i[0]);
   d.threshold = (uint32_t)(least > 0 ? least : 0);
   d.scale = (float)(1.0 / (1.0 - p));
+  d.before = c->node->first_row * tkg__cols(c->node) / VEC8;
   if (c->data[1]) d.error = tkg__error_slot_ids(c, (int64_t)INT32_MAX + 1);
   return d;
 }
 
 /* One thread per Philox block and its eight elements. An element is kept if u = (number + 1/2) /
- * 65,536 >= p, which is number >= threshold. `before`: blocks before the first element. */
+ * 65,536 >= p, which is number >= threshold. `before`: blocks of this value before the
+ * first element. */
 static __device__ __forceinline__ void dropout_elements(tkg_span s, int64_t n, bool aligned,
                                                         const dropout_numbers &d, int64_t before,
                                                         const float *x, float *out) {
@@ -158,7 +161,7 @@ static __device__ __forceinline__ void dropout_elements(tkg_span s, int64_t n, b
     uint32_t words[4];
     float v[VEC8];
     load_vec8(x + b * VEC8, whole, count, v);
-    tkg_draw(d.noise, (uint64_t)(before + b), words);
+    tkg_draw(d.noise, (uint64_t)(d.before + before + b), words);
     TKG_UNROLL
     for (int k = 0; k < VEC8; k++) v[k] = tkg_half(words, k) >= d.threshold ? v[k] * d.scale : 0.0F;
     store_vec8(out + b * VEC8, whole, count, v);

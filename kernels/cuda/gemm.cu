@@ -37,10 +37,11 @@ static __global__ void __launch_bounds__(TKG_THREADS) gemm_kernel(tkg_gemm g) {
   TKG_SHARED(float, right, [DEPTH][PITCH]);
   const int64_t size = g.m * g.n, k = g.cuts[g.parts];
   for (int64_t n0 = (int64_t)blockIdx.y * TILE; n0 < g.n; n0 += (int64_t)gridDim.y * TILE) {
-    if (g.parts > 1)
+    const bool by_part = g.parts > 1 || g.parts_alone;
+    if (by_part)
       multiply<TA, TB>(g, (int)blockIdx.z, n0, g.a, g.b, g.partial + blockIdx.z * size, left,
                        right);
-    for (int64_t p = blockIdx.z; g.parts == 1 && p < g.products; p += gridDim.z)
+    for (int64_t p = blockIdx.z; !by_part && p < g.products; p += gridDim.z)
       multiply<TA, TB>(g, 0, n0, g.a + p * g.m * k, g.b + p * k * g.n, g.out + p * size, left,
                        right);
   }
@@ -77,5 +78,6 @@ void tkg__gemm(const tkg_gemm *g, cudaStream_t stream) {
     launch<true>(g, shape, stream);
   else
     launch<false>(g, shape, stream);
-  if (g->parts > 1) tkg__add_parts(g->m * g->n, g->parts, g->partial, g->out, stream);
+  if (g->parts > 1 && !g->parts_alone)
+    tkg__add_parts(g->m * g->n, g->parts, g->partial, g->out, stream);
 }

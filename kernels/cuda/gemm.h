@@ -16,6 +16,7 @@ typedef struct tkg_gemm {
   int64_t cuts[TKG_MOST_PARTS + 1];
   const float *a, *b;
   float *out, *partial;
+  bool parts_alone; /* all parts, one as well, stay in `partial`, where others join them */
 } tkg_gemm;
 
 void tkg__gemm(const tkg_gemm *g, cudaStream_t stream);

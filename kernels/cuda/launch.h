@@ -69,6 +69,12 @@ static inline tkg_shape tkg_tile(int64_t rows, int64_t cols) {
   return {dim3(tkg_blocks(tkg_ceil(rows, y))), dim3((unsigned)x, (unsigned)y), 0};
 }
 
+/* `units` of a row that one thread takes each: where its columns are dealt to ranks, those of the
+ * whole row. Blocks whose threads share a sum have the shape for these on each rank. */
+static inline int64_t tkg_whole_units(int64_t units, int64_t whole_cols) {
+  return whole_cols == 0 ? units : whole_cols % 4 == 0 ? whole_cols / 4 : whole_cols;
+}
+
 /* Whether rows of four-byte elements can be read four at a time: each starts at 16 bytes. A
  * row_length of 0 asks for the array alone. */
 static inline bool tkg_vec4_aligned(const void *start, int64_t row_length) {

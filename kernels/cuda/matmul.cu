@@ -155,18 +155,29 @@ static tkg_gemm gemm_of(const tkg_call *c, const product *p) {
   g.ta = p->ta;
   g.tb = p->tb;
   g.parts = parts > 1 ? parts : 1;
+  const tkg_row_range range = tkg__row_range(c->in[0]);
   for (int k = 0; k <= g.parts; k++)
-    g.cuts[k] = parts > 1 ? tkg__part_begin(p->k, parts, k) : k * p->k;
+    g.cuts[k] = parts > 1 ? tkg__part_row(&range, parts, k) : k * p->k;
   g.a = tkg_in<float>(c, 0);
   g.b = tkg_in<float>(c, 1);
   g.out = tkg_out<float>(c);
   g.partial = static_cast<float *>(c->scratch);
+  g.parts_alone = parts > 0 && c->in[0]->whole_rows > 0;
   return g;
 }
 
 static int64_t matmul_scratch(const tkg_node *node, const tkg_node *const *in) {
   const int parts = tkg__row_parts(node, in);
-  return parts > 1 ? parts * tkg__count(node) * (int64_t)sizeof(float) : 0;
+  const int all = parts > 0 ? tkg__parts_of(in[0]->whole_rows) : 0; /* of other ranks too */
+  return parts + all > 1 ? (parts + all) * tkg__count(node) * (int64_t)sizeof(float) : 0;
+}
+
+/* Where cuBLAS would choose a kernel by the number of rows, of which each rank has some. */
+static bool must_be_ours(const tkg_call *c) {
+#ifdef __CUDACC__
+  if (c->node->whole_rows > 0 && !c->context->tf32) return true;
+#endif
+  return tkg__row_parts(c->node, c->in) > 0;
 }
 
 static int run_product(const tkg_call *c, const product &p, cudaStream_t stream) {
@@ -175,7 +186,7 @@ static int run_product(const tkg_call *c, const product &p, cudaStream_t stream)
     tkg_set_bytes(c->out, 0, tkg__bytes(c->node), stream);
     return TKG_OK;
   }
-  if (tkg__row_parts(c->node, c->in) > 1 || !has_library()) {
+  if (must_be_ours(c) || !has_library()) {
     const tkg_gemm g = gemm_of(c, &p);
     tkg__gemm(&g, stream);
     return TKG_OK;

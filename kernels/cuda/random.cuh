@@ -8,12 +8,14 @@
 
 typedef struct random_stream {
   tkg_noise noise;
-  int kind; /* tkg_random_kind */
+  int64_t before; /* blocks of rows that other ranks have before the first */
+  int kind;       /* tkg_random_kind */
 } random_stream;
 
 /* Host. */
 static inline random_stream random_stream_of(const tkg_call *c) {
-  return {tkg_noise_of(c, c->node->i[1]), (int)c->node->i[0]};
+  const int64_t before = c->node->first_row * tkg__cols(c->node) / 4;
+  return {tkg_noise_of(c, c->node->i[1]), before, (int)c->node->i[0]};
 }
 
 /* The four numbers of a block's words. */
@@ -28,13 +30,13 @@ static __device__ __forceinline__ void random_four(int kind, const uint32_t word
     v[k] = kind == TKG_RANDOM_UNIFORM ? tkg__unit(words[k]) : random_gumbel(words[k]);
 }
 
-/* One thread per Philox block and its four elements. `before`: blocks before the first. */
+/* One thread per Philox block and its four elements. `before`: blocks of this value before them. */
 static __device__ __forceinline__ void
 random_elements(tkg_span s, int64_t n, bool aligned, random_stream r, int64_t before, float *out) {
   for (int64_t b = s.first; b * 4 < n; b += s.stride) {
     uint32_t words[4];
     float v[4];
-    tkg_draw(r.noise, (uint64_t)(before + b), words);
+    tkg_draw(r.noise, (uint64_t)(r.before + before + b), words);
     random_four(r.kind, words, v);
     if (aligned && b * 4 + 4 <= n) {
       reinterpret_cast<float4 *>(out)[b] = make_float4(v[0], v[1], v[2], v[3]);

@@ -17,6 +17,7 @@
 #include "family.h"
 #include "launch.h"
 #include "reduce.cuh"
+#include "row_parts.h"
 #include "view.h"
 
 enum {
@@ -55,13 +56,14 @@ static __global__ void long_rows(int64_t rows, int64_t units, int64_t parts, con
   }
 }
 
-/* One warp per output adds its parts. */
-static __global__ void combine_kernel(int64_t outputs, int64_t parts, const double *partial,
-                                      float *out) {
+/* One warp per output adds its parts. Of output i they lie at i * output_step, part_step apart. */
+static __global__ void combine_kernel(int64_t outputs, int64_t parts, int64_t output_step,
+                                      int64_t part_step, const double *partial, float *out) {
   const tkg_group g = tkg_group_of(TKG_WARP);
   for (int64_t i = g.row; i < outputs; i += g.stride) {
     double sum = 0;
-    for (int64_t k = g.lane; k < parts; k += TKG_WARP) sum += partial[i * parts + k];
+    for (int64_t k = g.lane; k < parts; k += TKG_WARP)
+      sum += partial[i * output_step + k * part_step];
     sum = tkg_group_sum(sum, TKG_WARP);
     if (g.lane == 0) out[i] = (float)sum;
   }
@@ -93,8 +95,8 @@ static void long_launch(const tkg_call *c, int64_t rows, int64_t units, cudaStre
              rows, units, parts, tkg_in<float>(c, 0), tkg_in<float>(c, 1), partial,
              tkg_out<float>(c));
   if (partial)
-    tkg_launch(combine_kernel, tkg_groups(rows, TKG_WARP), stream, rows, parts, partial,
-               tkg_out<float>(c));
+    tkg_launch(combine_kernel, tkg_groups(rows, TKG_WARP), stream, rows, parts, parts, (int64_t)1,
+               partial, tkg_out<float>(c));
 }
 
 template <bool PRODUCT>
@@ -131,6 +133,10 @@ typedef struct sum_plan {
   /* Term t lies t * step + t / t2 * jump after the first; `jumps`: jump is not 0. */
   int64_t step, jump;
   bool jumps;
+  /* Part k of MANY_TERMS is part first_part + k of all_parts, into which `whole` terms, as so many
+   * units, are cut; the terms here are those from first_term on, all but where rows are dealt to
+   * ranks. */
+  int64_t unit, units, whole, all_parts, first_part, first_term;
   enum sum_way way;
 } sum_plan;
 
@@ -168,6 +174,20 @@ static int64_t column_parts(const sum_plan *p) {
   return least(tkg_ceil(p->terms, LEAST_PART * block.y), tkg_ceil(BLOCKS, blocks));
 }
 
+/* Sums over many rows have the parts of tkg__row_parts, so that ranks can share them. */
+static void cut_by_rows(sum_plan *p, const tkg_node *x) {
+  const tkg_row_range range = tkg__row_range(x);
+  p->way = MANY_TERMS;
+  p->unit = TKG_PART_UNIT;
+  p->whole = range.whole > 0 ? range.whole : p->terms;
+  p->units = tkg_ceil(p->whole, p->unit);
+  p->all_parts = tkg__parts_of(p->whole);
+  p->parts = tkg__parts_in(&range);
+  p->first_term = range.first;
+  while (tkg__part_begin(p->whole, (int)p->all_parts, (int)p->first_part) < range.first)
+    p->first_part++;
+}
+
 static sum_plan sum_plan_of(const tkg_node *node, const tkg_node *const *in) {
   sum_plan p = sum_extents(node, in[0]);
   p.terms = p.t1 * p.t2;
@@ -176,6 +196,10 @@ static sum_plan sum_plan_of(const tkg_node *node, const tkg_node *const *in) {
   p.step = p.t2 == 1 ? p.middle * p.inner : p.inner;
   p.jump = p.jumps ? (p.middle - 1) * p.t2 * p.inner : 0;
   p.parts = 1;
+  if (tkg__row_parts(node, in) > 0) {
+    cut_by_rows(&p, in[0]);
+    return p;
+  }
   if (p.inner == 1 && p.t1 == 1) {
     p.way = SHORT_OR_LONG_ROWS;
     p.parts = row_parts(p.groups, p.t2);
@@ -183,14 +207,19 @@ static sum_plan sum_plan_of(const tkg_node *node, const tkg_node *const *in) {
     p.way = FEW_TERMS;
   } else {
     p.way = MANY_TERMS;
-    p.parts = column_parts(&p);
+    p.parts = p.all_parts = column_parts(&p);
+    p.unit = 1;
+    p.units = p.whole = p.terms;
   }
   return p;
 }
 
 static int64_t sum_scratch(const tkg_node *node, const tkg_node *const *in) {
   const sum_plan p = sum_plan_of(node, in);
-  return partial_bytes(p.groups * p.inner, p.parts);
+  const int64_t outputs = p.groups * p.inner;
+  if (in[0]->whole_rows > 0 && p.way == MANY_TERMS)
+    return (p.parts + p.all_parts) * outputs * (int64_t)sizeof(double);
+  return partial_bytes(outputs, p.parts);
 }
 
 /* ---- sum: terms that lie apart ---- */
@@ -261,7 +290,13 @@ template <int V> static __device__ __forceinline__ void fold_block(double (&sum)
   }
 }
 
-/* One block per part of blockDim.x units. Writes to partial, as [output, part], or without it to
+/* The first term of a part. */
+static __device__ __forceinline__ int64_t part_start(const sum_plan &p, int64_t part) {
+  const int64_t term = p.units * (p.first_part + part) / p.all_parts * p.unit;
+  return (term < p.whole ? term : p.whole) - p.first_term;
+}
+
+/* One block per part of blockDim.x units. Writes to partial, as [part, output], or without it to
  * out. */
 template <int V>
 static __global__ void many_terms(sum_plan p, int64_t units, const float *x, double *partial,
@@ -270,7 +305,7 @@ static __global__ void many_terms(sum_plan p, int64_t units, const float *x, dou
   for (int64_t w = blockIdx.x; w < work; w += gridDim.x) {
     const int64_t rest = w / p.parts, part = w - rest * p.parts, group = rest / across;
     const int64_t unit = (rest - group * across) * blockDim.x + threadIdx.x;
-    const int64_t first = p.terms * part / p.parts, last = p.terms * (part + 1) / p.parts;
+    const int64_t first = part_start(p, part), last = part_start(p, part + 1);
     double sum[V];
     sum_terms<V>(p, x + group_start(p, group) + unit * V, first + threadIdx.y,
                  unit < units ? last : 0, blockDim.y, sum);
@@ -280,7 +315,7 @@ static __global__ void many_terms(sum_plan p, int64_t units, const float *x, dou
     for (int v = 0; v < V; v++) {
       const int64_t output = group * p.inner + unit * V + v;
       if (partial)
-        partial[output * p.parts + part] = sum[v];
+        partial[part * p.groups * p.inner + output] = sum[v];
       else
         out[output] = (float)sum[v];
     }
@@ -293,17 +328,28 @@ template <int V> static void few_launch(const tkg_call *c, const sum_plan &p, cu
              tkg_out<float>(c));
 }
 
+static void combine_many(int64_t outputs, int64_t parts, const double *partial, float *out,
+                         cudaStream_t stream) {
+  tkg_launch(combine_kernel, tkg_groups(outputs, TKG_WARP), stream, outputs, parts, (int64_t)1,
+             outputs, partial, out);
+}
+
+void tkg__add_sum_parts(const tkg_call *c, const void *all, int parts, cudaStream_t stream) {
+  combine_many(tkg__count(c->node), parts, static_cast<const double *>(all), tkg_out<float>(c),
+               stream);
+}
+
 template <int V>
 static void many_launch(const tkg_call *c, const sum_plan &p, cudaStream_t stream) {
   const int64_t units = p.inner / V;
   const dim3 block = columns_block(units);
   const int64_t blocks = p.groups * tkg_ceil(units, block.x) * p.parts;
-  double *partial = p.parts > 1 ? static_cast<double *>(c->scratch) : NULL;
+  const bool shared = c->in[0]->whole_rows > 0; /* others have parts too: the engine adds them up */
+  double *partial = p.parts > 1 || shared ? static_cast<double *>(c->scratch) : NULL;
   tkg_launch(many_terms<V>, {dim3(tkg_blocks(blocks)), block, 0}, stream, p, units,
              tkg_in<float>(c, 0), partial, tkg_out<float>(c));
-  if (partial)
-    tkg_launch(combine_kernel, tkg_groups(p.groups * p.inner, TKG_WARP), stream, p.groups * p.inner,
-               p.parts, partial, tkg_out<float>(c));
+  if (partial && !shared)
+    combine_many(p.groups * p.inner, p.parts, partial, tkg_out<float>(c), stream);
 }
 
 static int sum_run(const tkg_call *c, cudaStream_t stream) {

@@ -142,7 +142,25 @@ static __global__ void tables_kernel(int64_t count, int64_t blocks, const float 
 
 /* One table per block, as many as scratch has room for. */
 static int64_t blocks_of(const tkg_node *node) {
-  return tkg_between(TABLE_BYTES / (4 * (tkg__count(node) + 1)), LEAST_TABLES, MOST_TABLES);
+  const int64_t count = tkg__rows(node) * tkg__whole_cols(node);
+  return tkg_between(TABLE_BYTES / (4 * (count + 1)), LEAST_TABLES, MOST_TABLES);
+}
+
+/* How a block is cut: units of columns that it takes, lanes for these, groups of lanes. */
+typedef struct cut {
+  int64_t width, groups, tile, tiles;
+  int lanes;
+} cut;
+
+static cut cut_of(int64_t cols, int64_t k, int64_t unit_bytes) {
+  cut p = {};
+  p.lanes = tkg_power(cols, TKG_WARP);
+  p.width = cols < p.lanes ? cols : p.lanes;
+  const int64_t line = p.width * unit_bytes, least = LEAST_THREADS / p.lanes;
+  p.tiles = tkg_ceil(k, SHARED_BYTES / (line * least));
+  p.tile = tkg_ceil(k, p.tiles);
+  p.groups = tkg_between(SHARED_BYTES / (line * p.tile), 1, TKG_THREADS / p.lanes);
+  return p;
 }
 
 static int too_many_relations(int64_t relations, int64_t tiles) {
@@ -155,18 +173,19 @@ static int too_many_relations(int64_t relations, int64_t tiles) {
 
 template <class T, class X, bool ROWS>
 static int launch(pairs<T, X> s, const tkg_edge_partition &e, int64_t blocks, cudaStream_t stream) {
-  const int lanes = tkg_power(s.cols, TKG_WARP);
-  const int64_t width = s.cols < lanes ? s.cols : lanes, line = width * (int64_t)sizeof(T);
-  const int64_t least = LEAST_THREADS / lanes;
-  s.tiles = tkg_ceil(s.k, SHARED_BYTES / (line * least));
-  s.tile = tkg_ceil(s.k, s.tiles);
-  const int64_t groups = tkg_between(SHARED_BYTES / (line * s.tile), 1, TKG_THREADS / lanes);
+  const int64_t whole = tkg_whole_units(s.cols, e.whole_cols);
+  const bool by_four = e.whole_cols == 0 ? sizeof(T) == sizeof(float4) : e.whole_cols % 4 == 0;
+  const cut p = cut_of(whole, s.k, by_four ? sizeof(float4) : sizeof(float));
+  const int64_t width = s.cols < p.width ? s.cols : p.width; /* of the columns that are here */
+  s.tiles = p.tiles;
+  s.tile = p.tile;
   const int64_t tiles = s.tiles * tkg_ceil(s.cols, width);
   const int status = too_many_relations(s.k, tiles);
   if (status) return status;
+  const int lanes = tkg_power(width, TKG_WARP);
+  const size_t shared = (size_t)(p.groups * s.tile * width) * sizeof(T);
   const dim3 grid((unsigned)blocks, (unsigned)tiles);
-  tkg_launch(relation_kernel<T, X, ROWS>,
-             {grid, dim3((unsigned)lanes, (unsigned)groups), (size_t)(groups * s.tile * line)},
+  tkg_launch(relation_kernel<T, X, ROWS>, {grid, dim3((unsigned)lanes, (unsigned)p.groups), shared},
              stream, s, e, width);
   return TKG_OK;
 }
@@ -182,7 +201,7 @@ static int64_t partitioned_rows(const tkg_node *node, const tkg_node *const *in)
 static int64_t partition_bytes(const tkg_node *node, const tkg_node *const *in) {
   const int64_t n = partitioned_rows(node, in);
   const int64_t steps = by_rows(node->op) ? -1 : n + node->i[2];
-  return tkg__edge_partition_bytes(n, tkg__edge_partition_chunks(steps, tkg__cols(node)),
+  return tkg__edge_partition_bytes(n, tkg__edge_partition_chunks(steps, tkg__whole_cols(node)),
                                    by_rows(node->op));
 }
 
@@ -221,16 +240,17 @@ static int relation_run(const tkg_call *c, cudaStream_t stream) {
   const bool rows = by_rows(c->node->op);
   const tkg_graph g = tkg__graph_of(tkg_in<int32_t>(c, 0), c->node->i);
   const int64_t n = partitioned_rows(c->node, c->in), d = tkg__cols(c->node),
-                count = tkg__count(c->node);
+                whole = tkg__whole_cols(c->node), count = tkg__count(c->node);
   const tkg_error_slot bad_row = rows ? tkg__error_slot_ids(c, g.n) : tkg_error_slot{NULL, NULL};
   if (n == 0 || g.e == 0 || count == 0) {
     if (rows) tkg__check_ids(tkg_in<int32_t>(c, 3), n, g.n, bad_row, stream);
     tkg_set_bytes(c->out, 0, count * (int64_t)sizeof(float), stream);
     return TKG_OK;
   }
-  const tkg_edge_partition e =
-      tkg__partition_edges(&g, rows ? tkg_in<int32_t>(c, 3) : NULL, n, d,
+  tkg_edge_partition e =
+      tkg__partition_edges(&g, rows ? tkg_in<int32_t>(c, 3) : NULL, n, whole,
                            static_cast<char *>(c->scratch) + noise_bytes(c->in), bad_row, stream);
+  e.whole_cols = c->node->whole_cols;
   int status = TKG_OK;
   tkg_with_sources(c, tkg_vec4_aligned(c->data[1], d) && tkg_vec4_aligned(c->data[2], d), stream,
                    [=, &status](auto unit, auto a, auto b) {

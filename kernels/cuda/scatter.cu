@@ -46,8 +46,14 @@ static int chunk_of(int64_t count, int64_t d) {
   return length;
 }
 
-static int64_t scratch_of(int64_t count, int64_t n, int64_t d) {
-  const int64_t parts = count > FEW ? 4 * 2 * tkg_ceil(count, chunk_of(count, d)) * d : 0;
+/* The columns that decide how rows are cut: all, where ranks have some each. */
+static int64_t whole_columns(const tkg_node *n, int64_t d) {
+  return n->whole_cols > 0 ? n->whole_cols : d;
+}
+
+static int64_t scratch_of(const tkg_node *node, int64_t count, int64_t d) {
+  const int64_t n = node->shape[0], chunk = chunk_of(count, whole_columns(node, d));
+  const int64_t parts = count > FEW ? 4 * 2 * tkg_ceil(count, chunk) * d : 0;
   return tkg__argsort_plan(count, n).bytes + parts;
 }
 
@@ -300,12 +306,13 @@ template <class T>
 static void add_launch(const tkg_call *c, const scatter &z, const tkg_argsort &o,
                        cudaStream_t stream) {
   const int64_t cols = z.d * (int64_t)sizeof(float) / (int64_t)sizeof(T);
+  const int64_t whole = tkg_whole_units(cols, c->node->whole_cols);
   sorted<T> s;
   s.count = z.count;
   s.k = z.k;
   s.n = z.n;
   s.cols = cols;
-  s.length = chunk_of(z.count, z.d);
+  s.length = chunk_of(z.count, whole_columns(c->node, z.d));
   s.chunks = tkg_ceil(z.count, s.length);
   s.keys = tkg_argsort_keys(c);
   s.places = tkg_argsort_places(c, &o);
@@ -314,11 +321,11 @@ static void add_launch(const tkg_call *c, const scatter &z, const tkg_argsort &o
   s.parts = reinterpret_cast<T *>(tkg_argsort_part(c, o.bytes));
   s.out = reinterpret_cast<T *>(z.out);
   if (z.count <= FEW) {
-    tkg_launch(few_kernel<T>, tkg_tile(z.count, cols), stream, s);
+    tkg_launch(few_kernel<T>, tkg_tile(z.count, whole), stream, s);
     return;
   }
   tkg_launch(chunks_kernel<T>, tkg_tile(s.chunks, cols), stream, s);
-  tkg_launch(runs_kernel<T>, tkg_tile(s.chunks, cols), stream, s);
+  tkg_launch(runs_kernel<T>, tkg_tile(s.chunks, whole), stream, s);
 }
 
 static void begin(const scatter &z, cudaStream_t stream) {
@@ -363,7 +370,7 @@ static int scatter_add_run(const tkg_call *c, cudaStream_t stream) {
 }
 
 static int64_t scatter_add_scratch(const tkg_node *node, const tkg_node *const *in) {
-  return scratch_of(tkg__count(in[1]), node->shape[0], tkg__run_length(node, 1));
+  return scratch_of(node, tkg__count(in[1]), tkg__run_length(node, 1));
 }
 
 static int neighbor_scatter_run(const tkg_call *c, cudaStream_t stream) {
@@ -381,7 +388,7 @@ static int neighbor_scatter_run(const tkg_call *c, cudaStream_t stream) {
 }
 
 static int64_t neighbor_scatter_scratch(const tkg_node *node, const tkg_node *const *in) {
-  return scratch_of(tkg__count(in[2]), node->shape[0], tkg__cols(node));
+  return scratch_of(node, tkg__count(in[2]), tkg__cols(node));
 }
 
 /* ---- take_grad: g[b,j], ids[b,j] -> out[b,r] ---- */

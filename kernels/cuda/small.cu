@@ -334,7 +334,7 @@ static bool runs_op(const tkg_node *n, const tkg_node *const *in) {
     X(DECODE)
     X(SIGN_MASK)
 #undef X
-        return true;
+    return true;
   }
   return false;
 }

@@ -58,9 +58,27 @@ static inline int tile_slices(const tkg_node *n, const tkg_node *const *in) {
   return cols ? slices_of((int64_t)pieces_of(tkg__count(n) / cols) * pieces_of(cols)) : 1;
 }
 
-/* Where they go: the part of this chunk. */
-static __device__ __forceinline__ float *tile_part(const tile_op &o) {
+/* Where they are added up: in the tile's memory, or in the part of this chunk. */
+static __device__ __forceinline__ float *tile_part(const tile_op &o, char *memory) {
+  if (o.part >= 0) return reinterpret_cast<float *>(memory + o.part);
   return reinterpret_cast<float *>(o.out) + (int64_t)blockIdx.x * o.width * o.count;
+}
+
+/* From one part to the next. */
+static inline __host__ __device__ int tile_part_step(bool in_tile, int slices, int count) {
+  return in_tile ? count : slices * count;
+}
+
+/* After the chunk's last tile: the sum of the slices, in order, is its part. */
+static __device__ __forceinline__ void finish_part(const tile_op &o, char *memory) {
+  const float *slice = tile_part(o, memory);
+  float *part = reinterpret_cast<float *>(o.out) +
+                (int64_t)blockIdx.x * tile_part_step(o.part >= 0, o.width, o.count);
+  for (int i = tkg_thread(); i < o.count; i += TKG_THREADS) {
+    float sum = slice[i];
+    for (int s = 1; s < o.width; s++) sum += slice[s * o.count + i];
+    part[i] = sum;
+  }
 }
 
 template <> struct tile_code<TKG_OP_MATMUL> : tile_plain {
@@ -86,7 +104,7 @@ template <> struct tile_code<TKG_OP_MATMUL> : tile_plain {
     const tile_product &p = o.x.product;
     const float *a = t.in<float>(o, 0), *b = t.in<float>(o, 1);
     if (o.count)
-      sum_tile(o.four, t.rows, p.k, p.n, a, b, t.begins, tile_part(o));
+      sum_tile(o.four, t.rows, p.k, p.n, a, b, t.begins, tile_part(o, t.memory));
     else
       multiply_tile(o.four, p.tb, t.rows, p.n, p.k, a, b, t.out<float>(o));
   }
@@ -113,9 +131,9 @@ template <> struct tile_code<TKG_OP_SUM> : tile_plain {
   static __device__ __forceinline__ void run(const tile_op &o, const tile_rows &t) {
     const float *x = t.in<float>(o, 0);
     if (o.count && o.x.sums_all)
-      sum_all(t.rows, o.cols, x, t.begins, tile_part(o));
+      sum_all(t.rows, o.cols, x, t.begins, tile_part(o, t.memory));
     else if (o.count)
-      sum_tile(o.four, t.rows, 1, o.cols, NULL, x, t.begins, tile_part(o));
+      sum_tile(o.four, t.rows, 1, o.cols, NULL, x, t.begins, tile_part(o, t.memory));
     else if (o.four)
       row_sums<false, 4>(tkg_in_block(), t.rows, o.cols / 4, o.width, x, x, t.out<float>(o));
     else
@@ -389,7 +407,7 @@ terms_with(const plain_terms &p) {
 
 struct tile_aggregate : tile_plain {
   static int64_t scratch(const tkg_node *n, const tkg_node *const *in) {
-    return tkg__coded_bytes(in, 1) + 4 * (n->i[2] / RUN) * tkg__cols(n);
+    return tkg__coded_bytes(in, 1) + 4 * edge_parts_of(n->i[2]) * tkg__cols(n);
   }
 
   /* Makes the terms, and queues the sums of runs. */
@@ -401,7 +419,8 @@ struct tile_aggregate : tile_plain {
         w.row_of >= 0 ? tkg__error_slot_ids(c, tkg__rows(c->in[1])) : tkg_error_slot{NULL, NULL};
     *to = terms_of<T, X, HAS>(c, x, w, g, bad_entry);
     to->parts = reinterpret_cast<T *>(static_cast<char *>(c->scratch) + tkg__coded_bytes(c->in, 1));
-    tkg_launch(sum_runs_kernel<terms<T, X, HAS>>, tkg_tile(g.e / RUN, to->cols), stream, *to);
+    tkg_launch(sum_runs_kernel<terms<T, X, HAS>>, tkg_tile(edge_parts_of(g.e), to->cols), stream,
+               *to);
   }
   template <int HAS>
   static void fill_plain(tile_op *o, const tkg_call *c, const operands &w, cudaStream_t stream) {

@@ -30,6 +30,7 @@ typedef struct tile_product {
 typedef struct tile_codes {
   packed_layout l;
   tkg_noise noise;
+  int64_t before; /* as codes_noise has it */
   int rounding, bits;
   float least;          /* of normalize_grad */
   const uint8_t *signs; /* NULL: none */
@@ -109,6 +110,7 @@ typedef struct tile_op {
   int width;        /* lanes that share a row; slices of a sum over rows */
   const char *in[TILE_INPUTS];     /* offsets, if in the tile's memory */
   char *out;                       /* of a sum over rows: the parts */
+  int part;                        /* where one is added up in the tile's memory; -1: in place */
   int step[TILE_INPUTS], out_step; /* bytes per TILE_ROWS rows; 0: all of it is read, or written */
   tile_extra x;
 } tile_op;

@@ -23,13 +23,14 @@ static inline tile_codes tile_codes_of(const tkg_node *codes, const void *data, 
   k.bits = (int)n->i[0];
   k.l = layout_of(k.bits, tkg__rows(n), tkg__cols(n), x);
   k.noise = tkg_noise_of(NULL, n->i[2]);
+  k.before = n->first_row;
   k.rounding = (int)n->i[1];
   k.signs = n->i[3] ? static_cast<const uint8_t *>(data) + tkg__signs_at(n) : NULL;
   return k;
 }
 
 static __device__ __forceinline__ codes_noise tile_noise(const tile_codes &k) {
-  return {k.noise, k.rounding, -1, {}, NULL, 0};
+  return {k.noise, k.before, k.rounding, -1, {}, NULL, 0};
 }
 
 static __device__ __forceinline__ bool tile_word_aligned(const void *at) {

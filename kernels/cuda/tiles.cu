@@ -7,11 +7,13 @@
  * (tile_code.cuh) is a loop over the tile's rows by all threads. Barriers stand between ops.
  *
  * Sums over rows (gradients of weights and biases) are cut into parts: a block takes all tiles of a
- * part, one after the other, and adds each tile's sum to the part in device memory; a second kernel
- * adds the parts. How rows are cut depends on their number alone: results repeat bit for bit. */
+ * part, one after the other, and adds each tile's sum to the part, in shared memory where there is
+ * room and else in device memory; a second kernel adds the parts. How rows are cut depends on their
+ * number alone: results repeat bit for bit. */
 #include "tiles.h"
 
 #include "family.h"
+#include "row_parts.h"
 #include "small.h"
 #include "tile_code.cuh"
 #include "tile_saved.cuh"
@@ -22,10 +24,12 @@ enum {
   PRIVATE = 2 << 10, /* shared memory that the kernel takes beside a tile's */
 };
 
-/* A group. Chunk c has the rows from unit_rows * (units * c / chunks) on. */
+/* A group. Its `whole` rows are cut, at multiples of unit_rows, into `parts`, and each of these, at
+ * multiples of PART_ROWS, into `finer` chunks. The block with number 0 takes the first chunk of
+ * part first_part; of the whole, `before` rows lie before its first. */
 typedef struct tile_list {
-  int64_t rows, units;
-  int unit_rows, chunks, tile, count;
+  int64_t whole, before, units;
+  int unit_rows, parts, first_part, finer, chunks, tile, count;
   tile_op op[TKG_MOST_OPS];
 } tile_list;
 
@@ -60,16 +64,36 @@ static __device__ __forceinline__ void run_op(const tile_list &l, int k, const t
 #undef X
 }
 
-static __device__ __forceinline__ int64_t chunk_begin(const tile_list &l, int64_t chunk) {
-  const int64_t row = l.units * chunk / l.chunks * l.unit_rows;
-  return row < l.rows ? row : l.rows;
+static __device__ __forceinline__ int64_t part_begin(const tile_list &l, int64_t part) {
+  const int64_t row = l.units * part / l.parts * l.unit_rows;
+  return row < l.whole ? row : l.whole;
+}
+
+static __device__ __forceinline__ int64_t chunk_begin(const tile_list &l, int chunk) {
+  const int part = l.first_part + chunk / l.finer, piece = chunk % l.finer;
+  int64_t row = part_begin(l, part);
+  if (piece > 0) {
+    const int64_t end = part_begin(l, part + 1);
+    row += (end - row + PART_ROWS - 1) / PART_ROWS * piece / l.finer * PART_ROWS;
+    row = row < end ? row : end;
+  }
+  return row - l.before;
+}
+
+/* Of a chunk without rows, which the last part of few rows can have: its sums are zeros. */
+static __device__ __forceinline__ void clear_parts(const tile_list &l, char *memory) {
+  for (int k = 0; k < l.count; k++)
+    for (int i = tkg_thread(); i < l.op[k].count * l.op[k].width; i += TKG_THREADS)
+      tile_part(l.op[k], memory)[i] = 0;
+  __syncthreads();
 }
 
 template <bool EDGES>
 static __global__ void __launch_bounds__(TKG_THREADS, 2) tiles_kernel(TKG_CONSTANT(tile_list) l) {
   TKG_DYNAMIC_SHARED(char, memory);
   TKG_SHARED(shared_noise, drawn, [1]);
-  const int64_t begin = chunk_begin(l, blockIdx.x), end = chunk_begin(l, (int64_t)blockIdx.x + 1);
+  const int64_t begin = chunk_begin(l, (int)blockIdx.x), end = chunk_begin(l, (int)blockIdx.x + 1);
+  if (begin == end) clear_parts(l, memory);
   for (int64_t first = begin; first < end; first += l.tile) {
     const int rows = (int)(first + l.tile < end ? l.tile : end - first);
     const tile_rows t = {first, rows, first == begin, memory, drawn};
@@ -79,6 +103,9 @@ static __global__ void __launch_bounds__(TKG_THREADS, 2) tiles_kernel(TKG_CONSTA
       __syncthreads();
     }
   }
+  TKG_ROLLED
+  for (int k = 0; k < l.count; k++)
+    if (l.op[k].count && (l.op[k].part >= 0 || l.op[k].width > 1)) finish_part(l.op[k], memory);
 }
 
 /* ---- adding parts ---- */
@@ -88,8 +115,9 @@ typedef struct sums {
   struct {
     const float *parts;
     float *out;
-    int count, number; /* of elements, of parts */
+    int count, step; /* elements of a part; from one part to the next */
   } sum[TKG_MOST_OPS];
+  int parts;
 } sums;
 
 enum { SLICES = 8 }; /* threads that share an element */
@@ -98,13 +126,13 @@ enum { SLICES = 8 }; /* threads that share an element */
 static __global__ void add_sums_kernel(TKG_CONSTANT(sums) s) {
   TKG_SHARED(double, slice, [SLICES][TKG_WARP]);
   const float *parts = s.sum[blockIdx.y].parts;
-  const int count = s.sum[blockIdx.y].count, number = s.sum[blockIdx.y].number;
+  const int count = s.sum[blockIdx.y].count, step = s.sum[blockIdx.y].step;
   for (int first = (int)blockIdx.x * TKG_WARP; first < count; first += (int)gridDim.x * TKG_WARP) {
     const int j = first + (int)threadIdx.x;
     double sum = 0;
     TKG_UNROLL_4
-    for (int p = (int)threadIdx.y; p < number; p += SLICES)
-      if (j < count) sum += (double)parts[(int64_t)p * count + j];
+    for (int p = (int)threadIdx.y; p < s.parts; p += SLICES)
+      if (j < count) sum += (double)parts[(int64_t)p * step + j];
     __syncthreads(); /* the former sums may still be read */
     slice[threadIdx.y][threadIdx.x] = sum;
     __syncthreads();
@@ -114,22 +142,38 @@ static __global__ void add_sums_kernel(TKG_CONSTANT(sums) s) {
   }
 }
 
-static void add_sums(const tkg_tile_call *calls, int n, int chunks, cudaStream_t stream) {
-  sums s = {};
-  int most = 0;
-  for (int k = 0; k < n; k++) {
-    if (!calls[k].reduces) continue;
-    const int count = (int)tkg__count(calls[k].call.node);
-    s.sum[s.of++] = {static_cast<const float *>(calls[k].call.scratch),
-                     tkg_out<float>(&calls[k].call), count,
-                     chunks * tile_slices(calls[k].call.node, calls[k].call.in)};
-    if (count > most) most = count;
-  }
+static void launch_sums(const sums &s, int most, cudaStream_t stream) {
   if (s.of == 0 || most == 0) return;
   tkg_launch(
       add_sums_kernel,
       {dim3(tkg_blocks(tkg_ceil(most, TKG_WARP)), (unsigned)s.of), dim3(TKG_WARP, SLICES), 0},
       stream, s);
+}
+
+void tkg__add_tile_parts(const tkg_call *c, const void *all, int parts, cudaStream_t stream) {
+  const int count = (int)tkg__count(c->node);
+  sums s = {};
+  s.of = 1;
+  s.parts = parts;
+  s.sum[0] = {static_cast<const float *>(all), tkg_out<float>(c), count,
+              tile_part_step(false, tile_slices(c->node, c->in), count)};
+  launch_sums(s, count, stream);
+}
+
+static void add_sums(const tkg_tile_call *calls, int n, int chunks, cudaStream_t stream) {
+  sums s = {};
+  int most = 0;
+  s.parts = chunks;
+  for (int k = 0; k < n; k++) {
+    if (!calls[k].reduces) continue;
+    const int count = (int)tkg__count(calls[k].call.node);
+    s.sum[s.of++] = {static_cast<const float *>(calls[k].call.scratch),
+                     tkg_out<float>(&calls[k].call), count,
+                     tile_part_step(calls[k].part_in_tile,
+                                    tile_slices(calls[k].call.node, calls[k].call.in), count)};
+    if (count > most) most = count;
+  }
+  launch_sums(s, most, stream);
 }
 
 /* ---- the list ---- */
@@ -155,6 +199,7 @@ static void fill_operands(tile_op *o, const tkg_tile_call *t) {
   o->out = static_cast<char *>(t->reduces ? c->scratch : c->out);
   o->out_step = t->reduces ? 0 : row_step(c->node);
   o->count = t->reduces ? (int)tkg__count(c->node) : 0;
+  o->part = t->part_in_tile ? (int)t->part : -1;
   o->four = tile_aligned(o->out);
   for (int k = 0; k < c->node->inputs && k < TILE_INPUTS; k++) {
     o->in[k] = static_cast<const char *>(c->data[k]);
@@ -183,6 +228,26 @@ static bool is_edge_op(int op) {
 #undef X
 }
 
+/* Cuts the rows: where none are added up, into tiles; where sums are in parts that ranks share
+ * (op.h), at those. */
+static void cut_rows(tile_list *l, const tkg_tiling *tiling, bool reduces) {
+  const tkg_row_range range = {tiling->first_row, tiling->rows, tiling->whole_rows};
+  l->finer = 1;
+  l->whole = tiling->rows;
+  l->unit_rows = reduces ? PART_ROWS : l->tile;
+  if (reduces && tiling->finer > 0) {
+    l->whole = range.whole > 0 ? range.whole : range.rows;
+    l->before = range.first;
+    l->unit_rows = TKG_PART_UNIT;
+    l->finer = tiling->finer;
+    l->parts = tkg__parts_of(l->whole);
+    while (tkg__part_begin(l->whole, l->parts, l->first_part) < l->before) l->first_part++;
+  }
+  l->units = tkg_ceil(l->whole, l->unit_rows);
+  l->chunks = reduces ? tiling->chunks : (int)l->units;
+  if (l->parts == 0) l->parts = l->chunks;
+}
+
 /* Fills the list. `edges`, `reduces`: whether an op sums over edges, or rows. */
 static int fill_list(tile_list *l, const tkg_tile_call *calls, int n, const tkg_tiling *tiling,
                      bool *edges, cudaStream_t stream) {
@@ -195,11 +260,8 @@ static int fill_list(tile_list *l, const tkg_tile_call *calls, int n, const tkg_
     *edges |= is_edge_op(calls[k].call.node->op);
   }
   l->count = n;
-  l->rows = tiling->rows;
   l->tile = (int)tiling->tile;
-  l->unit_rows = reduces ? PART_ROWS : l->tile;
-  l->units = tkg_ceil(l->rows, l->unit_rows);
-  l->chunks = reduces ? tiling->chunks : (int)l->units;
+  cut_rows(l, tiling, reduces);
   return TKG_OK;
 }
 
@@ -217,7 +279,7 @@ int tkg__run_tiles(const tkg_tile_call *calls, int n, const tkg_tiling *tiling,
     tkg_launch(tiles_kernel<true>, shape, stream, list);
   else
     tkg_launch(tiles_kernel<false>, shape, stream, list);
-  add_sums(calls, n, tiling->chunks, stream);
+  if (tiling->whole_rows == 0) add_sums(calls, n, tiling->chunks, stream);
   return TKG_OK;
 }
 
@@ -230,12 +292,29 @@ static bool is_elementwise(int op) {
 #undef X
 }
 
+static tkg_tile_rules rules;
+
+/* Whether the lowest tile has room for the rows of a value. Wider ones would exist as wholes, each
+ * written and read by the few blocks that a group of few rows has. */
+static bool has_room(const tkg_node *x) {
+  const int64_t cols = x->rank < 2 ? 1 : tkg__cols(x);
+  return x->dtype != TKG_F32 || 4 * rules.tile * cols <= rules.most_bytes;
+}
+
+static bool rows_have_room(const tkg_node *node, const tkg_node *const *in) {
+  bool room = tkg__row_parts(node, in) > 0 || has_room(node);
+  for (int k = 0; k < node->inputs && room; k++)
+    room = tkg__row_access(node, in, k) == TKG_ACCESS_WHOLE || has_room(in[k]);
+  return room;
+}
+
 static bool runs(const tkg_node *node, const tkg_node *const *in) {
   if (node->rank < 2 && !is_elementwise(node->op) && node->op != TKG_OP_DOT &&
       node->op != TKG_OP_SUM && node->op != TKG_OP_GATHER)
     return false;
   for (int k = 0; k < node->inputs; k++)
     if (in[k]->dtype == TKG_F32 && tkg__count(in[k]) == 0) return false;
+  if (!rows_have_room(node, in)) return false;
 #define X(name, ...)                                                                               \
   case TKG_OP_##name:                                                                              \
     return tkg__count(node) > 0 && tile_code<TKG_OP_##name>::runs(node, in);
@@ -253,7 +332,9 @@ static int64_t scratch_bytes(const tkg_node *node, const tkg_node *const *in) {
   return 0;
 }
 
-static tkg_tile_rules rules;
+int64_t tkg__tile_part_bytes(const tkg_node *node, const tkg_node *const *in) {
+  return scratch_bytes(node, in);
+}
 
 int tkg__tiles_open(const cudaDeviceProp *p, const tkg_tile_rules **out) {
   const int64_t most = (int64_t)p->sharedMemPerBlockOptin - PRIVATE;

@@ -117,6 +117,21 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *out, int) {
   return cudaMemGetInfo(&out->totalGlobalMem, &out->totalGlobalMem);
 }
 
+cudaError_t cudaGetDeviceCount(int *n) {
+  const char *set = getenv("EMU_DEVICES");
+  *n = set ? atoi(set) : 1;
+  return cudaSuccess;
+}
+
+cudaError_t cudaDeviceGetPCIBusId(char *out, int size, int device) {
+  const char *set = getenv("EMU_BUS");
+  if (set)
+    snprintf(out, (size_t)size, "%s", set);
+  else
+    snprintf(out, (size_t)size, "%d.%d", (int)getpid(), device);
+  return cudaSuccess;
+}
+
 cudaError_t cudaMemGetInfo(size_t *left, size_t *total) {
   *total = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
   *left = (size_t)sysconf(_SC_AVPHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);

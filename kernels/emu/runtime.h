@@ -33,6 +33,7 @@ enum cudaError_t {
   cudaSuccess = 0,
   cudaErrorInvalidValue = 1,
   cudaErrorMemoryAllocation = 2,
+  cudaErrorNotReady = 600,
   cudaErrorIllegalAddress = 700,
   cudaErrorStreamCaptureUnsupported = 900,
   cudaErrorStreamCaptureInvalidated = 901
@@ -63,7 +64,8 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *out, int device);
 cudaError_t cudaMemGetInfo(size_t *left, size_t *total);
 const char *cudaGetErrorString(cudaError_t error);
 
-static inline cudaError_t cudaGetDeviceCount(int *n) { return *n = 1, cudaSuccess; }
+/* EMU_DEVICES in the environment, else one. */
+cudaError_t cudaGetDeviceCount(int *n);
 static inline cudaError_t cudaSetDevice(int) { return cudaSuccess; }
 static inline cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned) {
   return *stream = NULL, cudaSuccess;
@@ -72,6 +74,12 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream);
 static inline cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned) {
   return *event = NULL, cudaSuccess;
 }
+static inline cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned) {
+  return cudaSuccess;
+}
+static inline cudaError_t cudaStreamQuery(cudaStream_t) { return cudaSuccess; }
+/* Each process has devices of its own, unless EMU_BUS in the environment names one for all. */
+cudaError_t cudaDeviceGetPCIBusId(char *out, int size, int device);
 static inline cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t) { return cudaSuccess; }
 cudaError_t cudaEventSynchronize(cudaEvent_t event);
 template <class F> static cudaError_t cudaFuncSetAttribute(F *, cudaFuncAttribute, int) {

@@ -16,7 +16,7 @@ _tinykg() {
                 ;;
             memory)
                 cmd="memory"
-                opts="$opts -h --help --data --set --data-set --bits --budget --sensitivity --device-memory --ranks --rounding --device --threads --seed --traffic --all --json"
+                opts="$opts -h --help --data --set --data-set --bits --budget --sensitivity --device-memory --sizes --ranks --rounding --device --threads --seed --traffic --all --json"
                 break
                 ;;
             sensitivity)
@@ -235,6 +235,10 @@ _tinykg() {
                     return 0
                     ;;
                 --device-memory)
+                    COMPREPLY=($(compgen -f -- "$cur"))
+                    return 0
+                    ;;
+                --sizes)
                     COMPREPLY=($(compgen -f -- "$cur"))
                     return 0
                     ;;

@@ -149,6 +149,7 @@ complete -c tinykg -n '__fish_tinykg_seen_command memory' -l bits -r -d 'this wi
 complete -c tinykg -n '__fish_tinykg_seen_command memory' -l budget -r -d 'most memory that the run may take: 2GiB, 500MB, ...: what was not asked for is chosen so that it fits, --bits too (without: nine tenths of what is free)'
 complete -c tinykg -n '__fish_tinykg_seen_command memory' -l sensitivity -r -d 'how sensitive gradients are to each saved value, for choosing bits'
 complete -c tinykg -n '__fish_tinykg_seen_command memory' -l device-memory -r -d 'plan for a GPU with so much memory, which need not be there; what its driver takes is part of that'
+complete -c tinykg -n '__fish_tinykg_seen_command memory' -l sizes -r -d 'instead of --data, of a set that is not there: users, items, interactions and entities, relations, triples; from plans of two generated sets'
 complete -c tinykg -n '__fish_tinykg_seen_command memory' -l ranks -r -d 'plan for one of so many processes of mpirun, which need not be there'
 complete -c tinykg -n '__fish_tinykg_seen_command memory' -l rounding -r -d 'dither, dither-independent, stochastic or nearest (default: dither)'
 complete -c tinykg -n '__fish_tinykg_seen_command memory' -l device -r -d 'auto, cpu, cuda or cuda:N (default: auto)'

@@ -33,11 +33,13 @@ local TURN = 0.3 -- seconds that a turn takes at least
 local records = {}
 
 --- Notes a ratio. ---@param name string ---@param of string what it is compared with
+---@param more table? what else is written; `choice`: which of several ways was the fastest
 local function note(name, of, value, more)
   local record = {name = name, of = of, ratio = value}
   for key, x in pairs(more or {}) do record[key] = x end
   records[#records + 1] = record
-  print(format.line(('%-46s %8.3f of %s'):format(name, value, of)))
+  local how = record.choice and (' (%s)'):format(record.choice) or ''
+  print(format.line(('%-46s %8.3f of %s%s'):format(name, value, of, how)))
 end
 
 local function threads_text(n) return format.count(n, 'thread') end
@@ -83,10 +85,11 @@ local SMALL = {users = 300, items = 200, entities = 500, relations = 5, interact
                triples = 2000, seed = 1}
 
 --- Models, the sets that they are timed on, their steps: {our phase's number, PyTorch's name, what
---- is added to the model's}.
+--- is added to the model's}; `choices`: values of an option, of which the fastest counts.
 local MODELS = {
   {recipe = 'kgat', set = 'last-fm',
-   steps = {{1, 'cf', ' CF'}, {2, 'kg', ' KG'}, {'refresh', 'refresh', ' attention'}}},
+   steps = {{1, 'cf', ' CF', choices = {option = 'recompute', 'true', 'false'}}, {2, 'kg', ' KG'},
+            {'refresh', 'refresh', ' attention'}}},
   {recipe = 'kgin', set = 'last-fm', steps = {{1, 'step', ''}}},
   {recipe = 'lightgcn', set = 'last-fm', steps = {{1, 'step', ''}}},
   {recipe = 'bpr-mf', script = 'bpr_mf', set = 'last-fm', steps = {{1, 'step', ''}}, ranks = true},
@@ -109,10 +112,10 @@ local function set_of(name, o)
   return made, 'generated'
 end
 
---- A case of our own step of a model.
-local function own_case(model, step, data, bits)
+--- A case of our own step of a model, with more options.
+local function own_case(model, step, data, bits, more)
   local run = step_timer.trainer(('%s/recipes/%s.lua'):format(home, model.recipe),
-                                 model.options or {}, data, bits)
+                                 tables.merged(model.options or {}, more), data, bits)
   if step[1] == 'refresh' then
     return {name = run.name, some = function(count)
       return timed(count, function() tk.no_grad(run.model.begin_epoch, run.model, 2) end)
@@ -130,29 +133,43 @@ local function own_case(model, step, data, bits)
   end}
 end
 
---- Times one kind of step: at 32 bits and 2, and PyTorch's if it runs.
+--- Adds the cases of a step at a width to `cases`, one per choice; returns them.
+local function add_choices(cases, model, step, data, bits)
+  local own, choices = {}, step.choices
+  for k = 1, choices and #choices or 1 do
+    local more = choices and {[choices.option] = choices[k]} or {}
+    own[k] = own_case(model, step, data, bits, more)
+    own[k].choice = choices and ('%s=%s'):format(choices.option, choices[k])
+    cases[#cases + 1] = own[k]
+  end
+  return own
+end
+
+local function fastest(cases)
+  local best = cases[1]
+  for _, case in ipairs(cases) do best = case.best < best.best and case or best end
+  return best
+end
+
+--- Times one kind of step: at 32 bits and 2, each at its best choice, and PyTorch's if it runs.
 local function compare_step(model, step, data, theirs, threads, where, seconds)
-  local exact = own_case(model, step, data, 32)
-  local few = step[1] ~= 'refresh' and own_case(model, step, data, 2) or nil
+  local cases = {}
+  local exact = add_choices(cases, model, step, data, 32)
+  local few = step[1] ~= 'refresh' and add_choices(cases, model, step, data, 2) or nil
   local other = theirs and theirs.kinds[step[2]] and
     {some = function(count) return theirs:times(step[2], count) end} or nil
-  local cases = {exact}
-  cases[#cases + 1], cases[#cases + 2] = few or other, few and other or nil
+  cases[#cases + 1] = other
   take_turns(cases, seconds)
+  exact, few = fastest(exact), few and fastest(few)
   local name = ('%s%s%s, %s, %s'):format(exact.name, model.label or '', step[3], where,
                                          threads_text(threads))
-  if other then
-    note(name .. ', 32 bits', 'PyTorch', exact.best / other.best,
-         {ours_ms = exact.best, other_ms = other.best})
-    if few then
-      note(name .. ', 2 bits', 'PyTorch', few.best / other.best,
-           {ours_ms = few.best, other_ms = other.best})
-    end
+  local function compare(bits, case, of, with)
+    note(('%s, %d bits'):format(name, bits), of, case.best / with.best,
+         {ours_ms = case.best, other_ms = with.best, choice = case.choice})
   end
-  if few then
-    note(name .. ', 2 bits', 'own 32 bits', few.best / exact.best,
-         {ours_ms = few.best, other_ms = exact.best})
-  end
+  if other then compare(32, exact, 'PyTorch', other) end
+  if other and few then compare(2, few, 'PyTorch', other) end
+  if few then compare(2, few, 'own 32 bits', exact) end
 end
 
 --- A model that ranks as recipes do: by the products of its rows.

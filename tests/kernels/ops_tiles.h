@@ -20,11 +20,16 @@ struct group {
   int64_t tile, tile_bytes;
 };
 
-/* Room for a tile of a value; its offset in the tile. */
-static void *room(group *g, const tkg_node *n) {
+/* Room in a tile; its offset there. */
+static int64_t take_room(group *g, int64_t bytes) {
   const int64_t at = g->tile_bytes;
-  g->tile_bytes += (g->tile * cols_of(n) * 4 + 63) / 64 * 64;
-  return (void *)at;
+  g->tile_bytes += (bytes + 63) / 64 * 64;
+  return at;
+}
+
+/* Room for a tile of a value. */
+static void *room(group *g, const tkg_node *n) {
+  return (void *)take_room(g, g->tile * cols_of(n) * 4);
 }
 
 /* A copy of a value from or to a tile: no number is outside infinite limits. */
@@ -108,7 +113,13 @@ static result run_in_tiles(const tkg_node *node, std::vector<array> &in, bool in
   void *out = take(&g, std::vector<char>((size_t)bytes, (char)0xff));
   t.out_in_tile = inside && !t.reduces && node->dtype == TKG_F32 && node->rank == 2;
   t.call.out = t.out_in_tile ? room(&g, node) : out;
-  const int64_t scratch = device->tiles->scratch_bytes(node, t.call.in) * (t.reduces ? chunks : 1);
+  int64_t scratch = device->tiles->scratch_bytes(node, t.call.in);
+  if (t.reduces && inside && g.tile_bytes + scratch <= device->tiles->most_bytes) {
+    t.part_in_tile = true;
+    t.part = take_room(&g, scratch);
+    scratch = bytes;
+  }
+  if (t.reduces) scratch *= chunks;
   t.call.scratch = take(&g, std::vector<char>((size_t)scratch, (char)0xff));
   const int64_t order = device->ids_order(node, t.call.in, true).bytes;
   if (order > 0) t.call.order = take(&g, std::vector<char>((size_t)order, (char)0xff));

@@ -38,6 +38,8 @@ local one, other = tk.ids(draws(BATCH, ROWS)), tk.ids(draws(BATCH, ROWS))
 local by = tk.ids(draws(BATCH, 2 * RELATIONS))
 local sampled = tk.ids(draws(4 * BATCH, ROWS)):reshape(-1)
 
+local attention = tk.attention.new(g)
+
 local function bpr(a, b) return (a:gather(one) * b:gather(other)):sum(2):softplus():mean() end
 local function layer(x) return (x:matmul(p.square) + p.bias):leaky_relu() end
 
@@ -50,6 +52,14 @@ local networks = {
   {'bi-interaction', function()
     local y = g:aggregate(p.x, {recompute = true})
     return bpr((layer(p.x + y) + layer(p.x * y)):dropout(.1):normalize(), p.x)
+  end},
+  {'rows of layers', function()
+    local function bi(x)
+      local y = g:aggregate(x, {recompute = true})
+      return layer(x + y) + layer(x * y)
+    end
+    local x = bi(p.x)
+    return bpr(tk.cat({x, bi(x)}, 2), tk.cat({p.y, p.y}, 2))
   end},
   {'relations', function()
     local left = g:dropout(.5)
@@ -71,6 +81,10 @@ local networks = {
     local rows = p.x:gather(sampled):reshape(-1, d)
     return tk.neighbor_sum(weights, rows):matmul(p.square):tanh():square():mean()
   end},
+  {'attention', function()
+    local scores = attention:scores(p.x, p.projections, p.relations)
+    return bpr(g:aggregate(p.x, {weight = g:softmax(scores)}), p.y)
+  end},
   {'columns', function() return tk.cat({p.x, layer(p.y)}, 2):gather(one):square():mean() end},
 }
 
@@ -85,6 +99,7 @@ end
 local function sent()
   return C.tkg_collective_bytes(runtime.engine, 'all_to_all')
     + C.tkg_collective_bytes(runtime.engine, 'all_gather')
+    + C.tkg_collective_bytes(runtime.engine, 'all_reduce')
 end
 
 for _, width in ipairs{32, 2} do

@@ -300,6 +300,7 @@ const tkg_backend tkg__cpu_backend = {
     .scratch_bytes = scratch_bytes,
     .run = run,
     .deals_rows = true,
+    .finds_dealt_rows = true,
     .tiles = &tile_rules,
     .run_tiles = run_tiles,
     .rank_bytes = tkg__rank_bytes,

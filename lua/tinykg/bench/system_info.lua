@@ -29,6 +29,28 @@ function system_info.mpi()
   return library .. '; ' .. launcher
 end
 
+--- What joins the GPUs of ranks, 'NCCL 2.28.9'; nil and why nothing does; nil alone on a CPU.
+---@return string? library, string? why
+function system_info.nccl()
+  local ffi, C = require 'ffi', require 'tinykg.engine.lib'
+  if require('tinykg').device() == 'cpu' then return nil end
+  local library = ffi.string(C.tkg_engine_link_library(require('tinykg.engine.runtime').engine))
+  if library == '' then return nil, ffi.string(C.tkg_error()) end
+  return library
+end
+
+--- Of several ranks: what joins them, and a line per rank with its machine and device.
+---@return string? note, string[]? devices
+function system_info.ranks()
+  local ffi, C = require 'ffi', require 'tinykg.engine.lib'
+  local ranks = require 'tinykg.engine.ranks'
+  if ranks.size() == 1 then return nil end
+  local list, text = {}, ffi.string(C.tkg_engine_rank_devices(
+    require('tinykg.engine.runtime').engine))
+  for line in text:gmatch '[^\n]+' do list[#list + 1] = line end
+  return ranks.note(), list
+end
+
 --- Version, library, device (and a note on the choice of 'auto'), GPU, vector code, threads, what
 --- multiplies matrices and what OPENBLAS_CORETYPE should rather be.
 ---@return {version: string, lua: string, library: string, device: string, note: string?,

@@ -109,4 +109,16 @@ local function by_value(widths, focus, all)
   return format.table(rows, function(column) return column == 1 or column == last end)
 end
 
-return {in_all = in_all, by_kind = by_kind, by_value = by_value}
+--- What one of several ranks sends to the others in a step of each phase.
+---@param exchanged table[] of phases.exchanged ---@return string
+local function sent(exchanged)
+  local rows = {{'a rank sends in a step', 'in all', 'layers', 'layers again', 'rows of batches',
+                 'sums'}}
+  for _, e in ipairs(exchanged) do
+    rows[#rows + 1] = {'  ' .. e.phase, format.bytes(e.bytes), format.bytes(e.layers),
+                       format.bytes(e.again), format.bytes(e.rows), format.bytes(e.sums)}
+  end
+  return format.table(rows)
+end
+
+return {in_all = in_all, by_kind = by_kind, by_value = by_value, sent = sent}

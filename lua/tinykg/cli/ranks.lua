@@ -5,7 +5,7 @@ local clock = require 'tinykg.base.clock'
 local ranks = {}
 
 --- Commands that all ranks run; rank 0 runs others alone.
-local TOGETHER = {run = true, eval = true, recommend = true, ['-e'] = true}
+local TOGETHER = {run = true, eval = true, recommend = true, doctor = true, ['-e'] = true}
 
 local function runs_together(command, first)
   return command and (TOGETHER[command] or command == 'bench' and first == 'ranks'

@@ -29,7 +29,7 @@ end
 function run_args.set_planned_gpu(s)
   if s.device == 'cpu' then
     options.usage('--device-memory: it is of a GPU (--device cuda); --budget is for the CPU')
-  elseif s.budget then
+  elseif s.budget and s.device_memory then
     options.usage('--device-memory, --budget: take one')
   end
   local tk = require 'tinykg'

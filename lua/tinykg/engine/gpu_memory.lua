@@ -1,4 +1,7 @@
 --- What a process takes of a GPU beside the bytes that the engine counts.
+local C = require 'tinykg.engine.lib'
+local runtime = require 'tinykg.engine.runtime'
+
 local gpu_memory = {}
 
 local MIB = 2 ^ 20
@@ -13,9 +16,13 @@ gpu_memory.WORKSPACE = 32 * MIB
 --- are free in the pool, kernels/cuda/pool.cu, are given back when memory is short.)
 gpu_memory.PAGE = 2 * MIB
 
+--- The buffers of NCCL, if there are several ranks, or they are planned for (kernels/cuda/nccl.cu).
+---@return number bytes at most
+function gpu_memory.nccl() return C.tkg_engine_link_bytes(runtime.engine) end
+
 --- All of it. ---@param blocks integer tensors of 1 MiB or more ---@return number bytes
 function gpu_memory.beside(blocks)
-  return gpu_memory.CONTEXT + gpu_memory.WORKSPACE + blocks * gpu_memory.PAGE
+  return gpu_memory.CONTEXT + gpu_memory.WORKSPACE + gpu_memory.nccl() + blocks * gpu_memory.PAGE
 end
 
 return gpu_memory

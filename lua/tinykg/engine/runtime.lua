@@ -69,16 +69,12 @@ function runtime.check(status)
   error(source_line.message(message), 0)
 end
 
---- Opens a device and joins the ranks of the launcher, if there are any (TINYKG_RANKS=none: not).
+--- Joins the ranks of the launcher, if there are any (TINYKG_RANKS=none: not), and opens a device.
 local function create(device)
   local out = ffi.new('tkg_engine *[1]')
-  local status = C.tkg_engine_create(device, out)
+  local status = C.tkg_engine_create_rank(device, os.getenv('TINYKG_RANKS') or 'auto', out)
   if status ~= 0 then error(ffi.string(C.tkg_error()), 0) end
-  local engine = ffi.gc(out[0], C.tkg_engine_release)
-  if C.tkg_engine_join(engine, os.getenv('TINYKG_RANKS') or 'auto') ~= 0 then
-    error(ffi.string(C.tkg_error()), 0)
-  end
-  return engine
+  return ffi.gc(out[0], C.tkg_engine_release)
 end
 
 runtime.engine = create(os.getenv('TINYKG_DEVICE') or 'auto')

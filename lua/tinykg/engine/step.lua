@@ -29,6 +29,7 @@ local function create(options)
   end
   check(C.tkg_step_set(c, 'bits', options.bits or 32))
   check(C.tkg_step_set(c, 'rounding', rounding.NUMBERS[name]))
+  if options.rank_bits then check(C.tkg_step_set(c, 'rank_bits', options.rank_bits)) end
   if options.small then check(C.tkg_step_set(c, 'small', options.small)) end
   for _, pass in ipairs{'save', 'fuse', 'rows', 'tiles'} do
     if options[pass] == false then check(C.tkg_step_set(c, pass, 0)) end
@@ -47,11 +48,11 @@ end
 
 local KNOWN = {optimizer = 'table', bits = 'number', rounding = 'string', small = 'number',
                save = 'boolean', fuse = 'boolean', rows = 'boolean', tiles = 'boolean',
-               check = 'boolean', value_bits = 'table'}
+               check = 'boolean', value_bits = 'table', rank_bits = 'number'}
 
 local function check_options(options)
   runtime.options('step', options,
-                  'optimizer bits value_bits rounding small save fuse rows tiles check')
+                  'optimizer bits value_bits rounding small save fuse rows tiles check rank_bits')
   runtime.fields('step', options, '', KNOWN)
   if options.optimizer and not options.optimizer.update then
     runtime.fail('step: optimizer is not one of tk.optim')
@@ -83,6 +84,9 @@ end
 ---   fuse       false: sums over neighbours read gathered copies of rows instead of their table
 ---   rows       false: computes all rows of a layer, even if only some are gathered
 ---   tiles      false: runs one op after another, each over all rows
+---   rank_bits  8: gradients that travel between ranks as columns or rows do so in 8 bits, rounded
+---              at random, unbiased; forward stays exact. Results then depend on how many ranks
+---              there are
 ---   save       false: saves all that backward reads exactly
 ---@param fn fun(...): Tensor, ... records the loss
 ---@param options? table as above ---@return Step
@@ -315,8 +319,21 @@ local function no_grad(fn, ...)
   return run_forward('forward', fn, ...)
 end
 
---- The same, also within a function that no_grad runs, such as a model's begin_epoch, where other
---- values have no numbers yet. Errors: inside a step that trains.
+--- The same; of results that are matrices of many rows each rank gets some columns, if their number
+--- allows. Not inside of a step.
+---@param fn fun(...): Tensor, ... ---@param ... any its arguments ---@return Tensor ...
+local function no_grad_divided(fn, ...)
+  local cache = runtime.cache
+  cache.forward = cache.forward or new_step(function() end)
+  if not cache.forward_divided then
+    cache.forward_divided = new_step(fn)
+    check(C.tkg_step_set(cache.forward_divided.c, 'divide', 1))
+  end
+  return run_forward('forward_divided', fn, ...)
+end
+
+--- The same as no_grad, also within a function that no_grad runs, such as a model's begin_epoch,
+--- where other values have no numbers yet. Errors: inside a step that trains.
 ---@param fn fun(...): Tensor, ... ---@param ... any its arguments ---@return Tensor ...
 local function compute_now(fn, ...)
   local tape, capture, forward = runtime.tape, runtime.capture, runtime.cache.forward
@@ -342,10 +359,11 @@ local function set_check(on)
   local cache = runtime.cache
   for _, c in ipairs{cache.ambient_step or false, cache.exact_step or false,
                      cache.forward and cache.forward.c or false,
-                     cache.forward_within and cache.forward_within.c or false} do
+                     cache.forward_within and cache.forward_within.c or false,
+                     cache.forward_divided and cache.forward_divided.c or false} do
     if c then check(C.tkg_step_set(c, 'check', on and 1 or 0)) end
   end
-  for _, name in ipairs{'forward', 'forward_within'} do
+  for _, name in ipairs{'forward', 'forward_within', 'forward_divided'} do
     if cache[name] then cache[name].checked = on end
   end
   return on
@@ -407,5 +425,5 @@ local function draws(n)
   return forward and forward.number or 0
 end
 
-return {new = new_step, bits = with_bits, no_grad = no_grad, compute_now = compute_now,
-        draws = draws, check = set_check}
+return {new = new_step, bits = with_bits, no_grad = no_grad, no_grad_divided = no_grad_divided,
+        compute_now = compute_now, draws = draws, check = set_check}

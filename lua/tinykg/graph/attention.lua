@@ -93,16 +93,21 @@ local function add_scores(self, relation, a, x, heads, scores)
   return tensor.record('sddmm_relation', with, graph.packed, a, x, heads, scores)
 end
 
+local AT_ONCE = 8192 -- heads that are projected together, where no gradient goes back
+
 --- Scores by a list of heads, which must live until they are computed.
-local function scores_with(self, list, x, w, r)
+---@param at_once integer heads of a relation at a time
+local function scores_with(self, list, x, w, r, at_once)
   local scores = ops.full(0, self.graph.edges)
   for _, part in ipairs(self.parts) do
     local at = part.relation + 1
     local matrix = w:rows(at, at):reshape(w:size(2), w:size(3))
-    local heads = list:narrow(1, part.first + 1, part.count)
-    local projected = (x:gather(heads):matmul(matrix) + r:rows(at, at)):tanh()
-    local back = projected:matmul(matrix, {transpose_b = true})
-    scores = add_scores(self, part.relation, back, x, heads, scores)
+    for first = 0, part.count - 1, at_once do
+      local heads = list:narrow(1, part.first + first + 1, math.min(at_once, part.count - first))
+      local projected = (x:gather(heads):matmul(matrix) + r:rows(at, at)):tanh()
+      local back = projected:matmul(matrix, {transpose_b = true})
+      scores = add_scores(self, part.relation, back, x, heads, scores)
+    end
   end
   return scores
 end
@@ -112,7 +117,7 @@ end
 ---@return Tensor [edges]
 function Attention:scores(x, w, r)
   if not self.parts then runtime.fail('attention: it is fixed and has no scores') end
-  return scores_with(self, self.list or list_heads(self, 'data'), x, w, r)
+  return scores_with(self, self.list or list_heads(self, 'data'), x, w, r, self.heads)
 end
 
 --- Makes `weights` the softmax of the scores over the edges of each head. They are constants until
@@ -122,7 +127,7 @@ end
 function Attention:update(x, w, r)
   if not self.parts then return self end
   local before, list = self.weights, self.list or list_heads(self, 'data')
-  local scores = scores_with(self, list, x, w, r)
+  local scores = scores_with(self, list, x, w, r, AT_ONCE)
   self.weights = self.graph:softmax(scores, {merged = self.merged}):keep()
   if list ~= self.list then list:free() end
   if before then before:free() end

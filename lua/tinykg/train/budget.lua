@@ -40,7 +40,9 @@ function budget.room(s)
   local free = free_memory()
   if free and ranks.size() > 1 then
     local own = C.tkg_memory_device(runtime.engine, 'total') > 0 -- a GPU is not shared
-    free = ranks.least(math.floor(free / (own and 1 or C.tkg_engine_local_ranks(runtime.engine))))
+    free = math.floor((free - gpu_memory.nccl()) /
+      (own and 1 or C.tkg_engine_local_ranks(runtime.engine)))
+    free = ranks.least(free)
   end
   return free and {bytes = math.floor(budget.SHARE * free), takes = peak_of,
                    name = 'nine tenths of what is free'}

@@ -36,8 +36,9 @@ end
 --- score and rank: a tensor, or a table of tensors and of other things. Returns it, and a function
 --- that frees the tensors.
 ---@param model Module in eval mode
+---@param divided? boolean tables stay dealt to ranks, for scoring.ranker; else each has all
 ---@return Tensor|table|nil prepared, fun() release
-function evaluate.prepare(model)
+function evaluate.prepare(model, divided)
   local begin = model.begin_evaluation
   if begin then
     source_line.within(begin, step.no_grad, begin, model)
@@ -45,7 +46,8 @@ function evaluate.prepare(model)
   end
   if not model.prepare then return nil, join_parameters(model) end
   local outer, prepared, made, seen = source_line.enter(model.prepare), nil, {}, {}
-  step.no_grad(function()
+  local compute = divided and step.no_grad_divided or step.no_grad
+  compute(function()
     prepared = model:prepare()
     for _, t in pairs(tensor.is(prepared) and {prepared} or prepared or {}) do
       if tensor.is(t) and not t.kept and not seen[t] then -- parameters stay as they are
@@ -56,7 +58,7 @@ function evaluate.prepare(model)
   end)
   source_line.leave(outer)
   C.tkg_engine_trim(runtime.engine) -- scoring needs far less than preparing did
-  local divide = join_parameters(model)
+  local divide = divided and function() end or join_parameters(model)
   return prepared, function()
     for _, t in ipairs(made) do t:free() end
     divide()
@@ -125,9 +127,9 @@ local function as_model(scores, data)
   return {rank = function(_, ids) return scores:gather(ids) end}
 end
 
---- Users ranked at once: few enough for their scores to fit in 16 MiB, but at least 16.
+--- Users ranked at once: few enough for their scores to fit in 8 MiB, but at least 16.
 local function block_of(data)
-  return math.max(16, math.min(256, math.floor(2 ^ 22 / data.items)))
+  return math.max(16, math.min(256, math.floor(2 ^ 21 / data.items)))
 end
 evaluate.block_of = block_of
 
@@ -161,10 +163,13 @@ local function marked(result, mark)
   return out
 end
 
+--- Whether users rank a sample of items.
+local function is_sampled(at_once) return at_once.negatives and at_once.negatives ~= 'full' end
+
 --- The lister of the best items that a device or a sample allows, nil where all are scored;
 --- and how many of n users it takes at once.
 local function lister(model, prepared, data, own, known, at_once, n)
-  if at_once.negatives and at_once.negatives ~= 'full' then
+  if is_sampled(at_once) then
     return scoring.sampled(model, prepared, data, at_once.size, sample.candidates(
       data, own, known, at_once.negatives, at_once.seed)), scoring.RANKED
   end
@@ -185,6 +190,11 @@ local function listeners(data, o, mark)
   end
 end
 
+--- Whether users are ranked by tables that stay dealt to ranks.
+local function is_divided(model, data, at_once)
+  return data.task ~= 'ctr' and not is_sampled(at_once) and scoring.ranks_divided(model)
+end
+
 --- Ranks what a user does not know, in blocks of users.
 local function ranking(model, prepared, data, part, o, at_once)
   local test, known = data:positives(part), evaluate.known(data, part)
@@ -202,6 +212,7 @@ local function ranking(model, prepared, data, part, o, at_once)
     each = each,
     known = known and {offsets = known.offsets, items = known.items, n = data.users},
     test = {offsets = test.offsets, items = test.items, n = data.users}, top = top,
+    together = is_divided(model, data, at_once),
     score = score_all and function(ids, first, count) return score_all(ids + first, count) end,
   })
   if free then free() end
@@ -212,12 +223,12 @@ local PARTS = {train = true, valid = true, test = true}
 
 --- Calls fn in eval mode with what the model prepares. Frees other memory before and after, so that
 --- training and evaluation do not add up.
-local function in_eval(model, by, fn, ...)
+local function in_eval(model, by, divided, fn, ...)
   local training, outer = model.training, source_line.enter(by)
   if model.eval then model:eval() end
   C.tkg_engine_trim(runtime.engine)
   local results = {pcall(function(...)
-    local prepared, release = evaluate.prepare(model)
+    local prepared, release = evaluate.prepare(model, divided)
     local result = fn(model, prepared, ...)
     release()
     return result
@@ -270,7 +281,8 @@ end
 function evaluate.rehearse(model, data, part, at_once)
   if data[part].n == 0 then return end
   at_once = tables.merged(at_once, {seed = tonumber(runtime.seed)})
-  in_eval(model, model.rank or model.score, ends, data, part, at_once)
+  in_eval(model, model.rank or model.score, is_divided(model, data, at_once), ends, data, part,
+          at_once)
 end
 
 --- Ranking by a model or by a tensor of scores [users, items]: metrics.ranking of a data set. With
@@ -296,10 +308,11 @@ function evaluate.ranking(model, data, o)
   if type(model) ~= 'table' or not (model.rank or model.score) then
     runtime.fail('ranking: expected a model with score or rank, or scores [users, items]')
   end
-  return in_eval(model, model.rank or model.score, ranking, data, part,
-                 {k = o.k or {10, 20}, progress = o.progress, exposure = o.exposure, each = o.each},
-                 {size = o.size or 1024, block = o.block, users = o.users,
-                  negatives = o.negatives, seed = o.seed or tonumber(runtime.seed)})
+  local at_once = {size = o.size or 1024, block = o.block, users = o.users,
+                   negatives = o.negatives, seed = o.seed or tonumber(runtime.seed)}
+  return in_eval(model, model.rank or model.score, is_divided(model, data, at_once), ranking, data,
+                 part, {k = o.k or {10, 20}, progress = o.progress, exposure = o.exposure,
+                        each = o.each}, at_once)
 end
 
 --- Returns a function score(ids, count) for users ids[0 .. count - 1] (int32 FFI array): the scores
@@ -329,7 +342,9 @@ function evaluate.model(model, data, part, o)
   o = o or {}
   local size = o.size or 1024
   if data[part].n == 0 then return nil end
-  if data.task == 'ctr' then return in_eval(model, model.score, dealt_ctr, data[part], size) end
+  if data.task == 'ctr' then
+    return in_eval(model, model.score, false, dealt_ctr, data[part], size)
+  end
   return evaluate.ranking(model, data, {k = o.k, part = part, size = size, block = o.block,
                                        users = o.users, negatives = o.negatives, seed = o.seed,
                                        progress = o.progress, exposure = o.exposure,

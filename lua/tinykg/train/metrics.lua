@@ -225,6 +225,7 @@ local function prepare(options)
     error('ranking: expected a model and a data set, got ' .. type(options), 0)
   end
   local o = { score = options.score, top = options.top, each = options.each,
+              together = options.together,
               progress = options.progress or function() end }
   if type(o.score or o.top) ~= 'function' then error('ranking: score must be a function', 0) end
   o.items = whole(options.items, nil, 'ranking: items')
@@ -290,14 +291,18 @@ local function list_round(o, first, n, k_max, top, best)
     return begin, math.min(first + (from + count) * o.block, o.n) - begin
   end
   local own, count = users_of()
-  for at = own, own + count - 1, o.block do
+  for i = 0, math.ceil(n / ranks.size()) - 1 do
+    local at = own + i * o.block
     local some, place = math.min(o.block, own + count - at), top + (at - first) * k_max
-    if o.top then
+    if o.together then
+      o.top(o.users + at, math.max(0, some), k_max, place, best)
+    elseif some <= 0 or ranks.must_stop() then
+      break
+    elseif o.top then
       o.top(o.users + at, some, k_max, place, best)
     else
       top_by_scores(o, at, some, k_max, place)
     end
-    if ranks.must_stop() then break end
   end
   ranks.agree_if_together()
   ranks.gather(top, function(rank)
@@ -338,6 +343,7 @@ end
 ---@field score? fun(users: ffi.cdata*, first: integer, count: integer): ffi.cdata*
 ---@field top? fun(users: ffi.cdata*, count: integer, k: integer, top: ffi.cdata*, best: ffi.cdata*)
 ---  instead of score: writes the best k items, none of them known, and their scores
+---@field together? boolean ranks call `top` together, one that has no users with none
 ---@field known? tinykg.Csr items that are never recommended: the train positives
 ---@field test tinykg.Csr what should have been recommended; each user's items ascend
 ---@field k? integer|integer[] cuts, {10, 20}

@@ -203,7 +203,7 @@ function phases.of(recipe, model, data, o, settings)
       optimizer = not self.accumulator and self.optimizer or nil, bits = p.bits or settings.bits,
       value_bits = not p.bits and (settings.value_bits or {})[p.name] or nil,
       rounding = settings.rounding,
-      small = settings.small, check = settings.check})
+      small = settings.small, check = settings.check, rank_bits = o.rank_bits})
     list[i] = self
   end
   for _, self in ipairs(list) do
@@ -359,6 +359,18 @@ function phases.traffic(list)
     if not most or traffic.bytes > most.bytes then most = traffic end
   end
   return most
+end
+
+--- Bytes that a rank sends to others in a step of each phase: in all; `layers`: values by columns
+--- and by rows, and their gradients; `again`: such values that backward exchanges anew; `rows` of a
+--- batch; `sums`: parts of sums over rows.
+---@return table[] {phase, bytes, layers, again, rows, sums}
+function phases.exchanged(list)
+  return tables.map(list, function(p)
+    local function figure(name) return p.step:figure('exchanged_' .. name) end
+    return {phase = p.name, bytes = figure 'bytes', layers = figure 'layers',
+            again = figure 'again', rows = figure 'rows', sums = figure 'sums'}
+  end)
 end
 
 --- Bytes that an op-by-op FP32 program with these phases would hold at its fullest: its parameters,

@@ -124,11 +124,16 @@ scoring.RANKED = 4096
 
 local CPU_BLOCK = 128 -- users that the CPU's kernel ranks together: TKG_RANKED_USERS
 
+--- The number of ranks that there are, or that are planned for.
+local function rank_count()
+  return math.max(ranks.size(), C.tkg_engine_planned_ranks(runtime.engine))
+end
+
 --- Users to rank by their rows at once: fewer where ranks share them, on the CPU, whose lists are
 --- the same bits as long as blocks are whole.
 ---@param n integer users to rank ---@return integer
 function scoring.ranked_at_once(n)
-  local size = ranks.size()
+  local size = rank_count()
   if size == 1 or ffi.string(C.tkg_engine_device(runtime.engine)) ~= 'cpu' then
     return scoring.RANKED
   end
@@ -143,13 +148,23 @@ local function pointers_to(list)
   return out
 end
 
+--- Whether the engine lists the best items by the model's tables: not those of a model whose rank
+--- is its own, nor on a device that scores item by item.
+local function ranks_by_rows(model)
+  return model.ranked and model.rank == Ranker.rank and C.tkg_ranks(runtime.engine) ~= 0
+end
+
+--- Whether it does so by tables of which each rank has some columns: ranks then list together.
+function scoring.ranks_divided(model)
+  return rank_count() > 1 and ranks_by_rows(model)
+    and ffi.string(C.tkg_engine_device(runtime.engine)) == 'cpu'
+end
+
 --- Returns a function that lists the best items for at most RANKED users as metrics.ranking's `top`
 --- does; nil for a model whose rank is its own, and on a device that scores item by item.
 ---@param known? tinykg.Csr
 function scoring.ranker(model, prepared, data, known)
-  if not model.ranked or model.rank ~= Ranker.rank or C.tkg_ranks(runtime.engine) == 0 then
-    return nil
-  end
+  if not ranks_by_rows(model) then return nil end
   local users, items, nodes = model:ranked(prepared)
   local of_users, of_items = pointers_to(users), pointers_to(items)
   local row_of, rows = nodes and nodes:values(), ffi.new('int32_t[?]', scoring.RANKED)

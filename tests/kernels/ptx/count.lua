@@ -14,7 +14,7 @@ local RECIPES = {'kgat', 'kgin', 'kgcn', 'ripplenet', 'lightgcn'}
 -- Of translate.py; moves are left out of sums, as ptxas removes most.
 local KINDS = {'global loads', 'global stores', 'shared', 'either', 'parameters', 'arithmetic',
                'divisions', 'branches', 'threads', 'moves'}
--- With fewer, KGCN's values would all be small: of groups that run as wholes (kernels/cuda/small.cu).
+-- With fewer, KGCN's values would all be small: such groups run as wholes (kernels/cuda/small.cu).
 local OPTIONS = {batch_size = 512, kg_batch_size = 512}
 
 ffi.cdef 'int setenv(const char *name, const char *value, int overwrite);'

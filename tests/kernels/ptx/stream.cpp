@@ -108,6 +108,21 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t s) {
   return cudaSuccess;
 }
 
+/* What ranks that share this device, or are alone, never need beside a call that asks. */
+cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t event, unsigned) {
+  LOCK;
+  check_stream(s, "cudaStreamWaitEvent");
+  count_at(event);
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamQuery(cudaStream_t s) {
+  not_in_capture("cudaStreamQuery");
+  check_stream(s, "cudaStreamQuery");
+  finish_stream();
+  return cudaSuccess;
+}
+
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   not_in_capture("cudaEventSynchronize");
   run_until(count_at(event));

@@ -76,10 +76,10 @@ describe('mpirun', function()
 
   local LONG = ' --set batch_size=64 --set patience=0 --set eval_every=1 --bits 2'
 
-  local function long_run(name)
+  local function long_run(name, launcher)
     local out = dir .. '/' .. name
     return out, mpi.tinykg(3, 'run recipes/kgcn.lua --data ' .. data .. LONG ..
-                              ' --set epochs=400 --checkpoint 0 --out ' .. out)
+                              ' --set epochs=400 --checkpoint 0 --out ' .. out, launcher)
   end
 
   for _, whom in ipairs{'0', '2'} do
@@ -98,6 +98,25 @@ describe('mpirun', function()
       assert.equal(at + 1, #runs.log(out))
     end)
   end
+
+  it('of MPICH ends all ranks soon too, stops on Ctrl-C, and leads to the same bits', function()
+    local mpich = mpi.launchers.MPICH
+    if not mpich then return pending 'no MPICH' end
+    local out, command = long_run('mpich-killed', mpich)
+    local code, text = struck('KILL', '2', command, out)
+    assert.is_true(code ~= 0)
+    assert.is_nil(text:find 'still there', text)
+    assert.is_true(tonumber(text:match 'seconds: (%d+)') <= MOST_SECONDS, text)
+    out, command = long_run('mpich-stopped', mpich)
+    code, text = struck('INT', 'launcher', command, out)
+    assert.is_true(code ~= 0)
+    assert.is_nil(text:find 'still there', text)
+    local epochs = (' --quiet --set epochs=%d --out '):format(#runs.log(out) + 2)
+    shell.gives(0, mpi.tinykg(2, 'run --resume' .. epochs .. out, mpich))
+    shell.gives(0, './tinykg run recipes/kgcn.lua --data ' .. data .. LONG .. epochs .. dir ..
+      '/mpich-not-stopped')
+    runs.same(dir .. '/mpich-not-stopped', out, false)
+  end)
 
   it('stops all ranks at the same step on Ctrl-C, and saves it', function()
     if not mpi.first then return pending(mpi.MISSING) end
@@ -187,6 +206,72 @@ describe('mpirun', function()
   it('is planned for without it', function()
     local one = json.decode(shell.prints('memory kgcn --json --ranks 4 --data ' .. data))
     assert.equal(4, one.ranks)
+    local lines = 0
+    for _, value in ipairs(one.widths[1].phases[1].values) do
+      if value.where then
+        assert.matches('%.lua:%d+$', value.where)
+        lines = lines + 1
+      end
+    end
+    assert.is_true(lines > 0)
     shell.refuses('memory kgcn --ranks 0 --data ' .. data, 2, '%-%-ranks')
+  end)
+
+  --- Layers of `sizes` inputs, N nodes, P ranks: an all-to-all each of values and sums, forward
+  --- and backward.
+  local function of_layers(nodes, sizes, size)
+    local bytes = 0
+    for _, d in ipairs(sizes) do bytes = bytes + 16 * nodes * d * (size - 1) / size ^ 2 end
+    return bytes
+  end
+
+  it('sends of layers no more than four all-to-all each', function()
+    local many = select(2, shell.demo(4500, 4500))
+    for _, n in ipairs{2, 4} do
+      local plan = json.decode(shell.prints(('memory kgat --json --bits 32 --ranks %d --data %s ' ..
+        '--data-set task=ranking --set batch_size=256'):format(n, many)))
+      local sent = plan.exchanged[1]
+      assert.equal(sent.bytes, sent.layers + sent.again + sent.rows + sent.sums)
+      local nodes = 0
+      for _, value in ipairs(plan.widths[1].phases[1].values) do
+        if value.op == 'dropout' then nodes = math.max(nodes, value.shape[1]) end
+      end
+      local whole = of_layers(nodes, {64, 64}, n) -- of the last layer a batch's rows are computed
+      assert.is_true(sent.layers > 0.75 * whole and sent.layers <= 1.25 * whole,
+                     ('%.0f bytes of %.0f'):format(sent.layers, whole))
+    end
+  end)
+
+  it('is planned for on paper, of a set of which only the sizes are known', function()
+    local nodes = 2 ^ 20
+    local plan = json.decode(shell.prints(('memory lightgcn --json --bits 32 --ranks 8 ' ..
+      '--sizes users=%d --sizes items=%d --sizes interactions=2e6'):format(nodes / 2, nodes / 2)))
+    assert.equal(nodes * 64 * 4 / 8, plan.memory.parameter)
+    assert.equal(2 * plan.memory.parameter, plan.memory.optimizer)
+    -- of an edge its tail, its weight, and its place in the other direction; of a node two offsets
+    local graph = plan.memory.graph
+    assert.is_true(graph > 2 * 2e6 * 8 and graph < 2 * 2e6 * 16 + nodes * 12)
+    for arguments, expected in pairs{
+      ['--sizes users=1'] = 'items=N is missing', ['--sizes nodes=1'] = 'nodes is not one of users',
+      ['--sizes users=many'] = "users: 'many' is not a number",
+      ['--sizes users=1 --data ' .. data] = 'goes without %-%-data'} do
+      shell.refuses('memory lightgcn ' .. arguments, 2, expected)
+    end
+  end)
+
+  it('takes memory that falls with the ranks, beside the graph and a batch', function()
+    local many = select(2, shell.demo(8000, 8000))
+    local function beside_graph(n)
+      local plan = json.decode(shell.prints(('memory lightgcn --json --bits 32 --ranks %d ' ..
+        '--data %s --data-set task=ranking --set batch_size=64'):format(n, many)))
+      return plan.memory.peak - plan.memory.graph
+    end
+    local fetched = 4 * 64 * 4 * 4096 -- rows of users and of items that an evaluation has whole
+    local alone = beside_graph(1)
+    for _, n in ipairs{2, 4} do
+      local share = beside_graph(n)
+      assert.is_true(share <= alone / n + fetched,
+                     ('%d ranks: %.0f of %.0f'):format(n, share, alone))
+    end
   end)
 end)

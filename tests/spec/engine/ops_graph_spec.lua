@@ -170,6 +170,38 @@ describe('a graph with a hub of 60,000 edges', function()
   end)
 end)
 
+describe('edges of weight zero', function()
+  -- rows of no edge, of one, of some, and of more than are looked at together
+  local N, edges = 60, {}
+  for head = 0, N - 1 do
+    local count = head == 7 and 700 or head % 5 == 0 and 0 or head % 9
+    for k = 1, count do edges[#edges + 1] = {head, (head * 3 + k * k * 7) % N, k % 4} end
+  end
+  local packed = graphs.pack(N, N, edges, graphs.RELATIONS)
+  local e = #edges
+
+  --- That many parts of the edges have another weight.
+  local function weights(part)
+    return reference.array({e}, function() return random() < part and random() + 0.5 or 0 end)
+  end
+
+  it('add nothing to sums, whatever the width and the way', function()
+    for _, d in ipairs {1, 16, 24, 32, 64, 80} do
+      local x, r = noise {N, d}, noise {4, d}
+      for part = 0, 1, 0.25 do
+        local w = weights(part)
+        for way = 0, 1 do
+          local a = {i = {N, N, e, packed.graph.layout + way * graphs.BACKWARD}}
+          for name, inputs in pairs {aggregate = {packed, x, w}, aggregate_mul = {packed, x, r, w}} do
+            near(reference.ops[name](inputs, a),
+                 with_threads(function() return op(name, a, inputs) end), 1e-3, name)
+          end
+        end
+      end
+    end
+  end)
+end)
+
 describe('inverse_index', function()
   it('are told apart where ids agree in their last 18 bits', function()
     local M, D = 2 ^ 19 + 9, 3

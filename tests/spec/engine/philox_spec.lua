@@ -5,9 +5,9 @@ ffi.cdef [[
 void tkg_philox(uint64_t seed, uint64_t block, uint32_t step, uint32_t stream, uint32_t out[4]);
 void tkg_philox_raw(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);
 void tkg__fill_uniform(float *out, int64_t n, float lo, float hi, uint64_t seed, uint32_t step,
-                       uint32_t stream);
+                       uint32_t stream, int64_t first);
 void tkg__fill_normal(float *out, int64_t n, float mean, float sd, uint64_t seed, uint32_t step,
-                      uint32_t stream);
+                      uint32_t stream, int64_t first);
 void tkg__permutation(int32_t *out, int64_t n, uint64_t seed, uint32_t step, uint32_t stream);
 ]]
 
@@ -61,10 +61,10 @@ end)
 -- Buffers end in a guard that a fill must leave alone.
 local guard = 12345
 
-local function fill(name, n, a, b, seed)
+local function fill(name, n, a, b, seed, first)
   local out = ffi.new('float[?]', n + 1)
   out[n] = guard
-  lib[name](out, n, a, b, seed or 7, 1, 2)
+  lib[name](out, n, a, b, seed or 7, 1, 2, first or 0)
   assert.equal(guard, out[n])
   return out
 end
@@ -133,6 +133,10 @@ describe('a normal fill', function()
   it('depends neither on the length nor on earlier calls', function()
     local long, short = fill('tkg__fill_normal', 11, 0, 1), fill('tkg__fill_normal', 6, 0, 1)
     for i = 0, 5 do assert.equal(long[i], short[i]) end
+    for _, name in ipairs{'tkg__fill_normal', 'tkg__fill_uniform'} do
+      local whole, rest = fill(name, 11, 0, 1), fill(name, 3, 0, 1, 7, 8)
+      for i = 0, 2 do assert.equal(whole[8 + i], rest[i]) end
+    end
     assert.are_not.equal(long[0], fill('tkg__fill_normal', 1, 0, 1, 8)[0])
   end)
 end)

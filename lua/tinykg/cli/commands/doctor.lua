@@ -70,6 +70,8 @@ local function examine()
   else
     m.cache = require('tinykg.data.cache').describe()
     m.mpi, m.no_mpi = system_info.mpi()
+    m.nccl, m.no_nccl = system_info.nccl()
+    m.ranks, m.rank_devices = system_info.ranks()
   end
   m.modules, m.missing = lua_modules()
   m.gnuplot = system_info.first_line('gnuplot --version')
@@ -86,6 +88,11 @@ local function print_engine(m)
   print('  threads        ' .. m.threads)
   print('  products       ' .. m.products)
   print('  ranks          ' .. (m.mpi or m.no_mpi .. '; only mpirun -n P needs it'))
+  if m.nccl or m.no_nccl then
+    print('  between GPUs   ' .. (m.nccl or m.no_nccl .. '; ranks then exchange through the host'))
+  end
+  if m.ranks then print('  these ranks    ' .. m.ranks) end
+  for _, line in ipairs(m.rank_devices or {}) do print('                 ' .. line) end
   if m.better_core then
     print('  WARNING        OpenBLAS uses kernels of a lesser processor than this one: set ' ..
           'OPENBLAS_CORETYPE=' .. m.better_core)

@@ -22,6 +22,9 @@ local function parser()
   options.add_budget(p)
   p:option('--device-memory', 'plan for a GPU with so much memory, which need not be there; ' ..
            'what its driver takes is part of that')
+  p:option('--sizes', 'instead of --data, of a set that is not there: users, items, ' ..
+           'interactions and entities, relations, triples; from plans of two generated sets')
+    :count('*'):argname('KEY=NUMBER')
   p:option('--ranks', 'plan for one of so many processes of mpirun, which need not be there')
   p:option('--rounding', rounding.CHOICES, 'dither')
   options.add_engine(p)
@@ -36,14 +39,20 @@ end
 
 --- The settings of a run with the same arguments, checked.
 local function settings_from(a)
-  if not a.data then
+  local sized = #a.sizes > 0
+  if sized and (a.data or a.budget or a.device_memory or a.traffic or a.bits == 'auto') then
+    options.usage('memory: --sizes goes without --data, --budget, --device-memory, --traffic ' ..
+                  'and --bits auto')
+  end
+  if not a.data and not sized then
     options.usage('memory: --data DIR is needed (tinykg data demo DIR makes one)')
   end
-  local s = settings{recipe = {a.recipe}, data = a.data, set = a.set, data_set = a.data_set,
+  local s = settings{recipe = {a.recipe}, data = a.data or '.', set = a.set, data_set = a.data_set,
                      grid = {}, bits = a.bits, budget = a.budget, seed = a.seed,
                      device_memory = a.device_memory, sensitivity = a.sensitivity,
                      rounding = a.rounding, device = a.device, threads = a.threads}
   s.ranks = a.ranks and options.whole(a.ranks, '--ranks', 1, 65536)
+  s.sizes = sized and require('tinykg.cli.on_paper').sizes(a.sizes) or nil
   s.one_width = a.bits and a.bits ~= 'auto'
   return s
 end
@@ -59,6 +68,7 @@ end
 
 local function fit_text(found)
   if found.choice then return require('tinykg.run.budget_table').text(found.choice) end
+  if found.sizes then return 'on paper: drawn out from plans of two generated sets' end
   if not found.room then return 'how much memory is free here is not known' end
   return ('the run fits in %s, with bits: %s'):format(
     require('tinykg.train.budget').name_of(found.room), table.concat(found.fits, ', '))
@@ -79,22 +89,37 @@ local function find(recipe, data, o, s)
   return found
 end
 
+--- The same for a set of which only the sizes are known.
+local function find_on_paper(recipe, o, s)
+  local on_paper = require 'tinykg.cli.on_paper'
+  local widths = on_paper.plan(recipe, o, s, s.one_width and {s.bits, 32} or nil)
+  local exact, bits = widths[32], s.bits or 32
+  if bits ~= 32 and s.one_width then widths[32] = nil end
+  return {bits = bits, widths = widths, exact = exact, fits = {}, sizes = s.sizes,
+          chosen = widths[bits]}
+end
+
+--- Bytes of NCCL's buffers.
+local function nccl() return require('tinykg.engine.gpu_memory').nccl() end
+
 --- `memory`, `kept` and `columns` are those of summary.json of such a run; `step` is memory without
 --- evaluations; `widths` has all planned widths, with the kept values of each phase; `chosen` what
---- was changed to fit a budget; with `traffic`, what a step moves and launches.
+--- was changed to fit a budget; with --ranks, `exchanged` what a rank sends in a step of each
+--- phase; with `traffic`, what a step moves and launches.
 local function print_json(recipe, data, s, found, traffic)
   local json, tk = require 'tinykg.base.json', require 'tinykg'
   local memory_plan, choice = require 'tinykg.train.memory.plan', found.choice
   local columns = require('tinykg.train.memory.columns').of(found.chosen, found.exact)
-  local moves = found.chosen.traffic
+  local moves, exchanged = found.chosen.traffic, found.chosen.exchanged
   local widths = tables.map(memory_plan.WIDTHS, function(bits) return found.widths[bits] end)
-  for _, width in pairs(widths) do width.traffic = nil end
+  for _, width in pairs(widths) do width.traffic, width.exchanged = nil, nil end
   print(json.encode{
     recipe = recipe.name, data = data.name, device = tk.device(), threads = tk.threads(),
-    rounding = s.rounding, ranks = s.ranks, bits = found.bits, memory = found.chosen.memory,
+    rounding = s.rounding, ranks = s.ranks, nccl = s.ranks and nccl() or nil,
+    bits = found.bits, memory = found.chosen.memory,
     kept = found.chosen.kept, step = found.chosen.step, columns = columns, widths = widths,
     limit = found.room and found.room.bytes, fits = json.array(found.fits),
-    traffic = traffic and moves,
+    traffic = traffic and moves, exchanged = s.ranks and json.array(exchanged),
     chosen = choice and {options = choice.options, bits = choice.bits,
                          value_bits = choice.value_bits, evaluation = choice.evaluation,
                          tiles = choice.tiles, rows = json.array(choice.rows)},
@@ -103,7 +128,8 @@ end
 
 local function print_text(recipe, data, s, found, a)
   local tk, memory_table = require 'tinykg', require 'tinykg.cli.memory_table'
-  print(('%s on %s, %s, %s%s'):format(recipe.name, tostring(data), tk.device(),
+  local on = s.sizes and require('tinykg.cli.on_paper').text(s.sizes) or tostring(data)
+  print(('%s on %s, %s, %s%s'):format(recipe.name, on, tk.device(),
                                       format.count(tk.threads(), 'thread'),
                                       s.ranks and (', one of %d ranks'):format(s.ranks) or ''))
   for _, warning in ipairs(data.warnings or {}) do format.print('note: ' .. warning) end
@@ -114,7 +140,11 @@ local function print_text(recipe, data, s, found, a)
   print()
   print(memory_table.by_value(found.widths, s.one_width and found.bits or FOCUS, a.all))
   print()
+  if s.ranks then print(memory_table.sent(found.chosen.exchanged) .. '\n') end
   if a.traffic then print(require('tinykg.cli.traffic_table')(found.chosen.traffic) .. '\n') end
+  if nccl() > 0 then
+    print(("NCCL's buffers: at most %s of the GPU beside that"):format(format.bytes(nccl())))
+  end
   print(fit_text(found))
 end
 
@@ -122,7 +152,8 @@ return function(...)
   local a = options.parse(parser(), ...)
   local s = settings_from(a)
   local tk = require 'tinykg'
-  if s.device_memory then run_args.set_planned_gpu(s) else run_args.set_engine(s) end
+  local planned = s.device_memory or s.ranks and s.device:find '^cuda'
+  if planned then run_args.set_planned_gpu(s) else run_args.set_engine(s) end
   if s.ranks then
     local runtime = require 'tinykg.engine.runtime'
     runtime.check(require('tinykg.engine.lib').tkg_engine_plan_ranks(runtime.engine, s.ranks))
@@ -130,8 +161,9 @@ return function(...)
   tk.seed(s.seeds[1])
   local recipe = recipe_file.load(s.recipes[1])
   local o = options.usage_of(recipe.complete, recipe, s.options)
-  local data = tk.data.load(s.data, s.data_options)
-  local found = find(recipe, data, o, s)
+  local data = s.sizes and {name = 'on paper', warnings = {}} or
+    tk.data.load(s.data, s.data_options)
+  local found = s.sizes and find_on_paper(recipe, o, s) or find(recipe, data, o, s)
   if a.json then return print_json(recipe, data, s, found, a.traffic) end
   print_text(recipe, data, s, found, a)
 end

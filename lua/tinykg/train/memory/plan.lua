@@ -24,6 +24,7 @@ plan.WIDTHS = {32, 8, 4, 2, 1}
 ---@field kept {reference_bytes: number, stored_bytes: number, phases: table?} as in summary.json
 ---@field reference_peak number bytes of an op-by-op FP32 program at its fullest
 ---@field phases table[] {name, reference_bytes, stored_bytes, values = Step:kept()} of each phase
+---@field exchanged table[] what a rank sends to others in a step of each phase (phases.exchanged)
 ---@field moved number bytes that the ops of an epoch read and write
 ---@field traffic table what the step that moves most moves and launches (phases.traffic)
 ---@field blocks integer tensors of 1 MiB or more at a time, at most
@@ -71,7 +72,7 @@ local function rehearse(run)
   end
   add('evaluation', rehearse_evaluation, 'test')
   out.kept, out.phases = phases.kept(run.phases), phases.saved(run.phases)
-  out.traffic = phases.traffic(run.phases)
+  out.traffic, out.exchanged = phases.traffic(run.phases), phases.exchanged(run.phases)
   out.moved, out.reference_peak = phases.moved(run.phases), phases.reference_peak(run.phases)
   return out
 end

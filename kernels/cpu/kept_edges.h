@@ -1,0 +1,87 @@
+/* Edges whose weight is not zero, in order, with their rows on the way: dropout leaves many edges
+ * out, half of them in KGIN. A term of weight zero adds zero to a sum that is never -0, so sums
+ * that skip it have the same bits, as long as rows are finite; what they need not do is read the
+ * row. No branch depends on a weight, as none could be predicted: edges are selected a window at a
+ * time. */
+#ifndef TKG_CPU_KEPT_EDGES_H
+#define TKG_CPU_KEPT_EDGES_H
+
+#include "edges.h"
+#include "shared/vmath.h"
+
+enum { KEPT_WINDOW = 512, KEPT_SAMPLES = 64, KEPT_PART = 8 };
+
+typedef struct kept_edges {
+  const tkg_graph *g;
+  const float *w;
+  const char *x; /* the row of tail t is at x + t row_bytes */
+  int64_t row_bytes;
+  int64_t begin, end, limit;  /* places of the window; edges end at `limit` */
+  int at, count;              /* the entry to be taken next; entries */
+  int32_t place[KEPT_WINDOW]; /* after `begin`, ascending */
+  int32_t tail[KEPT_WINDOW], number[KEPT_WINDOW];
+  float weight[KEPT_WINDOW];
+} kept_edges;
+
+/* Whether at least an eighth of the edges first..last-1 seem to be left out, by the first of them:
+ * those that are to be read next. */
+static inline bool leaves_out_edges(const tkg_graph *g, const float *w, int64_t first,
+                                    int64_t last) {
+  const int64_t samples = last - first < KEPT_SAMPLES ? last - first : KEPT_SAMPLES;
+  int64_t zeros = 0;
+  for (int64_t k = 0; w && k < samples; k++) zeros += w[tkg__edge_number(g, first + k)] == 0;
+  return zeros > 0 && zeros * KEPT_PART >= samples;
+}
+
+/* Prepares to go through the edges first..last-1, whose tails have rows of so many bytes at x. */
+static inline void begin_kept(kept_edges *k, const tkg_graph *g, const float *w, const void *x,
+                              int64_t row_bytes, int64_t first, int64_t last) {
+  k->g = g;
+  k->w = w;
+  k->x = x;
+  k->row_bytes = row_bytes;
+  k->begin = k->end = first;
+  k->limit = last;
+  k->at = k->count = 0;
+}
+
+TKG_PREFETCH void prefetch_kept(const kept_edges *k, int entry) {
+  if (entry < k->count) prefetch_far(k->x + k->tail[entry] * k->row_bytes, k->row_bytes);
+}
+
+/* Opens the window behind this one. */
+static inline void open_kept(kept_edges *k) {
+  const tkg_graph *g = k->g;
+  const int64_t begin = k->end, left = k->limit - begin;
+  const int64_t end = begin + (left < KEPT_WINDOW ? left : KEPT_WINDOW);
+  int n = 0;
+  for (int64_t p = begin; p < end; p++) {
+    const int64_t number = tkg__edge_number(g, p);
+    const float w = k->w[number];
+    if (g->order && p + EDGES_AHEAD < k->limit) prefetch_numbered(g, p + EDGES_AHEAD, k->w, true);
+    k->place[n] = (int32_t)(p - begin);
+    k->tail[n] = g->ids[p];
+    k->number[n] = (int32_t)number;
+    k->weight[n] = w;
+    n += w != 0;
+  }
+  k->begin = begin;
+  k->end = end;
+  k->at = 0;
+  k->count = n;
+  for (int i = 0; i < EDGES_AHEAD; i++) prefetch_kept(k, i);
+}
+
+/* Whether entry k->at is an edge before place `end`, up to which callers take all; they add one to
+ * `at` for each. */
+TKG_INLINE bool is_kept_before(kept_edges *k, int64_t end) {
+  while (k->at == k->count && k->end < end) open_kept(k);
+  if (k->at == k->count || k->begin + k->place[k->at] >= end) return false;
+  prefetch_kept(k, k->at + EDGES_AHEAD);
+  if (k->at + EDGES_NEAR < k->count)
+    prefetch_row((const float *)(k->x + k->tail[k->at + EDGES_NEAR] * k->row_bytes),
+                 k->row_bytes / 4);
+  return true;
+}
+
+#endif
