@@ -46,13 +46,14 @@ static int chunk_of(int64_t count, int64_t d) {
   return length;
 }
 
-/* Chunks are cut for the whole row: on each rank alike where its columns are dealt out. */
-static int64_t chunk_for(const tkg_node *node, int64_t count, int64_t d) {
-  return chunk_of(count, node->whole_cols ? node->whole_cols : d);
+/* The columns that decide how rows are cut: all, where ranks have some each. */
+static int64_t whole_columns(const tkg_node *n, int64_t d) {
+  return n->whole_cols > 0 ? n->whole_cols : d;
 }
 
-static int64_t scratch_of(const tkg_node *node, int64_t count, int64_t n, int64_t d) {
-  const int64_t parts = count > FEW ? 4 * 2 * tkg_ceil(count, chunk_for(node, count, d)) * d : 0;
+static int64_t scratch_of(const tkg_node *node, int64_t count, int64_t d) {
+  const int64_t n = node->shape[0], chunk = chunk_of(count, whole_columns(node, d));
+  const int64_t parts = count > FEW ? 4 * 2 * tkg_ceil(count, chunk) * d : 0;
   return tkg__argsort_plan(count, n).bytes + parts;
 }
 
@@ -311,7 +312,7 @@ static void add_launch(const tkg_call *c, const scatter &z, const tkg_argsort &o
   s.k = z.k;
   s.n = z.n;
   s.cols = cols;
-  s.length = chunk_for(c->node, z.count, z.d);
+  s.length = chunk_of(z.count, whole_columns(c->node, z.d));
   s.chunks = tkg_ceil(z.count, s.length);
   s.keys = tkg_argsort_keys(c);
   s.places = tkg_argsort_places(c, &o);
@@ -369,7 +370,7 @@ static int scatter_add_run(const tkg_call *c, cudaStream_t stream) {
 }
 
 static int64_t scatter_add_scratch(const tkg_node *node, const tkg_node *const *in) {
-  return scratch_of(node, tkg__count(in[1]), node->shape[0], tkg__run_length(node, 1));
+  return scratch_of(node, tkg__count(in[1]), tkg__run_length(node, 1));
 }
 
 static int neighbor_scatter_run(const tkg_call *c, cudaStream_t stream) {
@@ -387,7 +388,7 @@ static int neighbor_scatter_run(const tkg_call *c, cudaStream_t stream) {
 }
 
 static int64_t neighbor_scatter_scratch(const tkg_node *node, const tkg_node *const *in) {
-  return scratch_of(node, tkg__count(in[2]), node->shape[0], tkg__cols(node));
+  return scratch_of(node, tkg__count(in[2]), tkg__cols(node));
 }
 
 /* ---- take_grad: g[b,j], ids[b,j] -> out[b,r] ---- */
