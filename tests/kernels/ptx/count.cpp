@@ -69,6 +69,9 @@ static int run_alone(const tkg_tile_call &t, std::vector<written> *all) {
       call.data[k] = find(*all, (t.in_tile >> k & 1) != 0, call.data[k]);
   call.out = take(bytes);
   call.scratch = take(inner->scratch_bytes(call.node, call.in));
+  /* A group that sorts nothing was planned without the order that its op sorts into alone. */
+  call.order = take(inner->ids_order(call.node, call.in, false).bytes);
+  call.ordered = false;
   all->push_back({t.out_in_tile, (const char *)t.call.out, bytes, (char *)call.out});
   return inner->run(&call);
 }
