@@ -304,7 +304,7 @@ static bool fits(const tkg_node *n) {
 static bool runs_op(const tkg_node *n, const tkg_node *const *in) {
   switch (n->op) {
   case TKG_OP_GATHER:
-    return in[0]->dtype != TKG_BF16 && in[0]->rank > 0 && tkg__count(in[0]) > 0 && fits(in[1]);
+    return in[0]->dtype == n->dtype && in[0]->rank > 0 && tkg__count(in[0]) > 0 && fits(in[1]);
   case TKG_OP_CONCAT:
     return n->inputs <= TILE_INPUTS;
   case TKG_OP_SOFTMAX:

@@ -97,6 +97,21 @@ describe('small groups', function()
     end
   end)
 
+  on_emu('do not take rows of codes for rows of floats', function()
+    local drawn = tensors.drawn_from(reference.random(12))
+    local p = {a = drawn.parameter(60, 64), b = drawn.parameter(60, 64),
+               c = drawn.parameter(64, 64)}
+    local ids = drawn.ids(60, 60)
+    local function loss() -- backward gathers rows of the first layer from its codes
+      return (p.a:matmul(p.c):normalize():gather(ids) * p.b:normalize()):exp():mean()
+    end
+    for _, bits in ipairs{8, 2} do
+      local _, want = run(loss, p, {bits = bits, small = 0, tiles = false})
+      local _, got = run(loss, p, {bits = bits, small = 0})
+      for name, values in pairs(want) do tensors.near_largest(values, got[name], 1e-4, name) end
+    end
+  end)
+
   on_emu('report a bad id with its line', function()
     local x, ids = tk.parameter(tk.randn(6, 3)), tk.ids{1, 2, 6}
     local ok, message = pcall(tk.step(function() return x:gather(ids):square():sum() end))
