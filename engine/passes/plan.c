@@ -105,24 +105,29 @@ static int64_t end_key(const tkg_planner *z, int i) {
   return z->key[group < 0 ? i : z->p->groups[group].last];
 }
 
+/* The rules of a device on which several updates run together; NULL: none do. */
+static const tkg_tile_rules *update_rules(const tkg_planner *z) {
+  return z->p->tiled && !z->p->checked ? z->tape->engine->backend->tiles : NULL;
+}
+
 /* Whether an update can be one of several that run together, behind everything else: of a parameter
  * so small that its gradient may live so long. */
-static bool runs_together(const tkg_planner *z, const tkg_node *n) {
-  const tkg_tile_rules *rules = z->tape->engine->backend->tiles;
-  return z->p->tiled && !z->p->checked && rules && n->op == TKG_OP_ADAM &&
-         tkg__count(n) <= rules->updates;
+static bool runs_together(const tkg_tile_rules *rules, const tkg_node *n) {
+  return rules && n->op == TKG_OP_ADAM && tkg__count(n) <= rules->updates;
 }
 
 /* Makes groups of the updates at the end of the order that can run together. */
 static void group_updates(tkg_planner *z) {
   tkg_program *p = z->p;
+  const tkg_tile_rules *rules = update_rules(z);
   const tkg_node *before = NULL;
   int members = 0;
+  if (!rules) return;
   for (int o = p->order_count; o-- > 0;) {
     const tkg_node *n = &z->tape->nodes[p->order[o]];
-    if (!tkg__op_is(n->op, TKG_UPDATE) || !runs_together(z, n)) return;
+    if (!tkg__op_is(n->op, TKG_UPDATE) || !runs_together(rules, n)) return;
     const bool same = before && tkg__same_attributes(before, n);
-    if (!same || members == z->tape->engine->backend->tiles->most_nodes) {
+    if (!same || members == rules->most_nodes) {
       p->groups[p->group_count++] = (tkg_group){.rows = 0};
       members = 0;
     }
@@ -140,7 +145,7 @@ static void add_updates(tkg_planner *z) {
     const tkg_node *n = &z->tape->nodes[i];
     if (!z->needed[i] || !tkg__op_is(n->op, TKG_UPDATE)) continue;
     int reader = z->last[p->storage[n->in[0]]];
-    const bool last = p->checked || runs_together(z, n);
+    const bool last = p->checked || runs_together(update_rules(z), n);
     int64_t at = last ? STEP * (int64_t)z->tape->n : reader < 0 ? -STEP : end_key(z, reader);
     for (int k = 1; k < n->inputs; k++) {
       int v = p->storage[n->in[k]];

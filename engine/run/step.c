@@ -49,7 +49,7 @@ typedef struct run {
   tkg_replay *replay; /* of the plan; NULL: it runs only once */
   tkg_optimizer *optimizer;
   tkg_run_context context;
-  tkg_tensor **outputs; /* those of the program that exist so far; NULL for the others */
+  tkg_tensor **outputs; /* those of the program that exist so far, NULL for the others; or none */
   int copied;           /* the status of the outputs that are copied behind the run */
 } run;
 
@@ -309,7 +309,7 @@ static int allocate_outputs(const run *r) {
 /* Copies the outputs that lie in a leaf's memory, or those that do not. The former are copied
  * before the step runs, since it may update the leaf. */
 static int copy_outputs(const run *r, bool of_leaves) {
-  for (int i = 0; i < r->p->output_count; i++) {
+  for (int i = 0; r->outputs && i < r->p->output_count; i++) {
     int storage = r->p->storage[r->p->outputs[i]];
     if ((r->p->tape->nodes[storage].op == TKG_OP_LEAF) != of_leaves || r->outputs[i]) continue;
     int status = copy_value(r, r->p->outputs[i], TKG_KIND_DATA, &r->outputs[i]);
@@ -323,9 +323,10 @@ static int copy_outputs(const run *r, bool of_leaves) {
 static int queue_outputs(const run *r) {
   const tkg_backend *backend = r->step->engine->backend;
   const int status = copy_outputs(r, false);
-  for (int i = 0; i < r->p->output_count && !status && backend->result; i++)
+  if (status || !backend->result) return status;
+  for (int i = 0; r->outputs && i < r->p->output_count; i++)
     backend->result(r->outputs[i]->data, tkg__tensor_bytes(r->outputs[i]));
-  return status;
+  return TKG_OK;
 }
 
 /* ---- the run ---- */

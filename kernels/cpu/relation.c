@@ -76,7 +76,7 @@ TKG_INLINE void add_edges(const terms *s, int64_t row, const float *a, coded_row
                           int64_t ahead, float *table, int64_t cols) {
   enum { HELD = 64 / WIDTH };
   const bool held = cols % WIDTH == 0 && cols <= HELD * WIDTH;
-  wide head[HELD];
+  wide head[HELD] = {{0}};
   for (int k = 0; held && k < cols / WIDTH; k++) head[k] = wide_load(a + k * WIDTH);
   for (int64_t p = s->g.offsets[row]; p < s->g.offsets[row + 1]; p++) {
     if (s->g.order && p + EDGES_AHEAD < ahead)

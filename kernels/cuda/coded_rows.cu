@@ -53,8 +53,9 @@ tkg_coded_rows tkg__coded_rows(const tkg_call *c, int k, void *scratch, cudaStre
   s.signs = x->i[3] ? s.codes + tkg__signs_at(x) : NULL;
   if (!has_noise(x)) return s;
   tkg_launch(noise_kernel, tkg_flat(row_blocks(x) + column_blocks(x)), stream, s.noise,
-             tkg__codec_row_block(x->first_row), tkg__codec_col_block(0), row_blocks(x), column_blocks(x),
-             reinterpret_cast<uint4 *>(words), reinterpret_cast<uint4 *>(numbers));
+             tkg__codec_row_block(x->first_row), tkg__codec_col_block(0), row_blocks(x),
+             column_blocks(x), reinterpret_cast<uint4 *>(words),
+             reinterpret_cast<uint4 *>(numbers));
   s.row_noise = reinterpret_cast<const uint32_t *>(words);
   s.column_noise = reinterpret_cast<const uint16_t *>(numbers);
   return s;

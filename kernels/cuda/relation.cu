@@ -176,8 +176,8 @@ static int too_many_relations(int64_t relations, int64_t tiles) {
                    relations, tiles, (int)TKG_MOST_GRID_Y);
 }
 
-/* How the edges are shared out depends on all columns, of all ranks: a slice of them is summed in the
- * order in which all are. */
+/* How the edges are shared out depends on all columns, of all ranks: a slice of them is summed in
+ * the order in which all are. */
 template <class T, class X, class Y, bool ROWS>
 static int launch(pairs<T, X, Y> s, const tkg_edge_partition &e, int64_t blocks,
                   cudaStream_t stream) {

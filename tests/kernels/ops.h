@@ -190,7 +190,8 @@ static result run_on(const tkg_backend *b, const tkg_node *node, std::vector<arr
   c.out = over >= 0 ? c.data[over] : put(b, filler, GUARD);
   const int64_t scratch = b->scratch_bytes(node, c.in);
   if (scratch > 0) c.scratch = b->allocate(scratch);
-  const tkg_ids_order order = b->ids_order ? b->ids_order(node, c.in, false) : tkg_ids_order{0, 0, 0};
+  const tkg_ids_order order =
+      b->ids_order ? b->ids_order(node, c.in, false) : tkg_ids_order{0, 0, 0};
   if (order.bytes > 0) c.order = b->allocate(order.bytes);
   char message[1024] = "";
   if (b->begin) b->begin(&context);

@@ -192,7 +192,8 @@ describe('edges of weight zero', function()
         local w = weights(part)
         for way = 0, 1 do
           local a = {i = {N, N, e, packed.graph.layout + way * graphs.BACKWARD}}
-          for name, inputs in pairs {aggregate = {packed, x, w}, aggregate_mul = {packed, x, r, w}} do
+          local ways = {aggregate = {packed, x, w}, aggregate_mul = {packed, x, r, w}}
+          for name, inputs in pairs(ways) do
             near(reference.ops[name](inputs, a),
                  with_threads(function() return op(name, a, inputs) end), 1e-3, name)
           end
