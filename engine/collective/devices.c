@@ -121,9 +121,8 @@ const char *tkg__collective_device_list(const tkg_collective *c) {
 
 /* ---- using them ---- */
 
-enum {
-  NEWS_MS = 2000
-}; /* what the rank that is the cause says comes a moment after NCCL's error */
+/* What the rank that is the cause says comes a moment after NCCL's error. */
+enum { NEWS_MS = 2000 };
 
 const tkg_link *tkg__collective_link(const tkg_collective *c, const tkg_backend *backend) {
   return c && c->link && c->link == backend->link ? c->link : NULL;

@@ -131,6 +131,7 @@ static int at_line(const run *r, int i, int status) {
   const char *where = r->p->tape->side[i].where;
   return status && where ? tkg__fail_at(status, "%s", where) : status;
 }
+
 /* Looks for NaN and infinity in the value of node i; not in updates, which cannot be undone. */
 static int check_value(const run *r, int i) {
   const tkg_program *p = r->p;

@@ -4,18 +4,11 @@
 local C = require 'tinykg.engine.lib'
 local runtime = require 'tinykg.engine.runtime'
 local tk = require 'tinykg'
+package.path = './?.lua;' .. package.path
 
 local ROWS, COLUMNS, BATCH, STEPS = 5000, 32, 4096, 40
 
-local state = 7
-local function draws(count, n)
-  local list = {}
-  for i = 1, count do
-    state = (state * 1103515245 + 12345) % 2 ^ 31
-    list[i] = math.floor(state / 65536) % n
-  end
-  return list
-end
+local draws = require 'tests.support.draws'(7)
 
 tk.seed(3)
 local g = tk.graph{head = draws(30000, ROWS), tail = draws(30000, ROWS), nodes = ROWS}

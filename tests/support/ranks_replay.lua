@@ -2,20 +2,11 @@
 --- the first two are captured runs where the device can capture them, and prints their losses and
 --- how many were. With an argument N rank 0 fails before step N.
 local tk = require 'tinykg'
+package.path = './?.lua;' .. package.path
 
 local ROWS, BATCH, STEPS = 5000, 512, 5
 
-local state = 7
-local function draw(n)
-  state = (state * 1103515245 + 12345) % 2 ^ 31
-  return math.floor(state / 65536) % n
-end
-
-local function draws(count, n)
-  local list = {}
-  for i = 1, count do list[i] = draw(n) end
-  return list
-end
+local draws = require 'tests.support.draws'(7)
 
 tk.seed(3)
 local g = tk.graph{head = draws(20000, ROWS), relation = draws(20000, 2), tail = draws(20000, ROWS),

@@ -6,22 +6,12 @@ local ffi = require 'ffi'
 local C = require 'tinykg.engine.lib'
 local runtime = require 'tinykg.engine.runtime'
 local tk = require 'tinykg'
+package.path = './?.lua;' .. package.path
 
 local ROWS, RELATIONS, BATCH = 5000, 3, 4096
 local d = tonumber(arg and arg[1]) or 16
 
---- A pseudorandom number of 0..n-1, the same in each run.
-local state = 7
-local function draw(n)
-  state = (state * 1103515245 + 12345) % 2 ^ 31
-  return math.floor(state / 65536) % n
-end
-
-local function draws(count, n)
-  local list = {}
-  for i = 1, count do list[i] = draw(n) end
-  return list
-end
+local draws = require 'tests.support.draws'(7)
 
 local function table_of(rows) return tk.parameter(tk.xavier(rows, d)) end
 

@@ -14,8 +14,8 @@ local small_options = require 'tests.support.small_options'
 local STEPS = 5 -- one op by op, one that is captured, replayed ones
 local KERNELS_RUN = os.getenv('TKG_CHECK_RUN') ~= 'no' -- else losses mean nothing
 local log, folder = os.tmpname(), os.tmpname()
--- How far losses may be apart. Signs of gradients near 0 that Adam's first steps follow (KTUP, by
--- l1) hang on last bits.
+-- How far losses may be apart. KTUP's rows begin with a norm of 1, where relu(|x|^2 - 1) bends: on
+-- which side each is hangs on last bits.
 local MOST, MOST_OF = 1e-4, {ktup = 5e-3}
 
 ffi.cdef 'int setenv(const char *name, const char *value, int overwrite);'
