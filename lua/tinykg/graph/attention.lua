@@ -15,6 +15,7 @@ local attention = {}
 ---@class Attention
 ---@field graph Graph
 ---@field weights Tensor? [edges], of the last update
+---@field back Tensor? [edges] of each edge, the weight of the one that leads back
 ---@field parts table[]? of each relation with edges: {relation, first, count} of its distinct heads
 ---  in a list of those of all relations
 local Attention = {}
@@ -62,23 +63,34 @@ local function list_heads(self, kind)
   return heads
 end
 
+--- Keeps the weights of the edges that lead back, if each edge has one, for graph:weighted.
+local function keep_back(self)
+  local before = self.back
+  self.back = self.weights:gather(packed.view(self.graph, 'order')):keep()
+  if before then before:free() end
+end
+
 --- Attention over a graph's edges.
 ---
 ---   weights  [edges], until the first update
+---   back     true: keeps `back` beside weights where each edge has one that leads back, for
+---            graph:weighted: 4 bytes per edge, and faster steps
 ---   merged   as of graph:softmax
 ---   one_way  scores that no gradient goes through: the lists of heads are made for each update
 ---   fixed    the weights stay: update does nothing, and there are no scores
 ---@param graph Graph with relations
----@param o? {weights: Tensor, merged: boolean, one_way: boolean, fixed: boolean}
+---@param o? {weights: Tensor, back: boolean, merged: boolean, one_way: boolean, fixed: boolean}
 ---@return Attention
 function attention.new(graph, o)
-  runtime.options('attention', o, 'weights merged one_way fixed')
+  runtime.options('attention', o, 'weights back merged one_way fixed')
   o = o or {}
   if not graph.relations then runtime.fail('attention: this graph has no relations') end
   if packed.is_backward(graph.layout) then
     runtime.fail('attention: of the graph itself, not transposed')
   end
   local self = setmetatable({graph = graph, weights = o.weights, merged = o.merged}, Attention)
+  self.keeps_back = o.back and packed.leads_back(graph.layout)
+  if self.keeps_back and self.weights then keep_back(self) end
   if o.fixed then return self end
   self.parts, self.heads = parts_of(graph)
   if not o.one_way then self.list = list_heads(self, 'graph') end
@@ -131,6 +143,7 @@ function Attention:update(x, w, r)
   self.weights = self.graph:softmax(scores, {merged = self.merged}):keep()
   if list ~= self.list then list:free() end
   if before then before:free() end
+  if self.keeps_back then keep_back(self) end
   return self
 end
 
