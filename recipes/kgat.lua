@@ -26,8 +26,8 @@ end
 --- The embeddings beside each layer's output, normalised (eq. 11). The next layer reads the output
 --- before that (model/KGAT.py:117-128; TensorFlow's lines 287-294).
 function KGAT:node_embeddings()
-  local weights, x = self.attention, self.nodes.weight
-  local graph = self.graph:weighted(weights.weights, weights.back)
+  local pi, x = self.attention, self.nodes.weight
+  local graph = self.graph:weighted(pi.weights, pi:back())
   if self.training then graph = graph:node_dropout(self.node_dropout) end
   local rows = {x}
   for k, layer in ipairs(self.layers) do

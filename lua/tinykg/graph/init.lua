@@ -147,14 +147,19 @@ local function inverse_degrees(self)
   return self.shared[key]
 end
 
+--- Changes when numbers are written to a tensor.
+local function version_of(t) return t.kept and C.tkg_tensor_version(t.kept) end
+
 local function summed(self, x, relation, w)
   if relation then
     if w then return op(self, 'aggregate_mul', x, relation, w) end
     return op(self, 'aggregate_mul', x, relation)
   end
   if not w then return op(self, 'aggregate', x) end
-  local back = self.back and self.back.of == w and not is_transposed(self)
-  if back then return op(self, 'aggregate', x, w, self.back.weights) end
+  local back = self.back
+  if back and back.of == w and back.version == version_of(w) and not is_transposed(self) then
+    return op(self, 'aggregate', x, w, back.weights)
+  end
   return op(self, 'aggregate', x, w)
 end
 
@@ -287,21 +292,18 @@ function Graph:transpose()
                      tail_nodes = self.nodes, left_count = false})
 end
 
---- The graph with weights, which aggregate multiplies with.
----
---- Where each edge of a graph has one that leads back, as with `inverse` or `undirected`, a second
---- array can have the weights of those; then gradients need not look them up, and steps are faster.
---- They must be those weights: they are not checked.
+--- The graph with weights, which aggregate multiplies with. Where each edge has one that leads
+--- back, as with `inverse` or `undirected`, gradients can read the weights of those from a second
+--- array and need not look them up, which is faster. That they are those weights is not checked.
 ---@param weights Tensor [edges]
 ---@param back? Tensor [edges] constants: of each edge, the weight of the edge that leads back
 ---@return Graph sharing the memory
 function Graph:weighted(weights, back)
   if back and not packed.leads_back(self.layout) then
-    fail('weighted: weights of edges that lead back, but not each edge has one (option `inverse`, '
-           .. '`undirected`; not `one_way`)')
+    fail('weighted: weights of edges that lead back, but not each edge has one (option `inverse`)')
   end
-  return copy(self, {weights = weights, is_weighted = true,
-                     back = back and {of = weights, weights = back}})
+  back = back and {of = weights, weights = back, version = version_of(weights)}
+  return copy(self, {weights = weights, is_weighted = true, back = back})
 end
 
 local NORMALIZED = {row = true, symmetric = true, relation = true}

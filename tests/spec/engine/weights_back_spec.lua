@@ -81,6 +81,12 @@ describe('weights of edges that lead back', function()
     assert.are.same(dropped, gradient(graph:weighted(random):dropout(0.5)))
   end)
 
+  it('are not used once numbers were written to the weights', function()
+    local both = graph:normalized('symmetric')
+    both.weights:write(random:totable())
+    assert.are.same(gradient(graph:weighted(random)), gradient(both))
+  end)
+
   it('are not used by the transposed graph, which reads weights the other way', function()
     assert.are.same(gradient(graph:weighted(random):transpose()),
                     gradient(graph:weighted(random, back):transpose()))
@@ -90,11 +96,13 @@ describe('weights of edges that lead back', function()
     local first = graph:normalized('relation').weights
     local kept = lead_back(graph, first:totable()):totable()
     local attention = tk.attention.new(graph, {weights = first, back = true})
-    assert.are.same(kept, attention.back:totable())
+    assert.are.same(kept, attention:back():totable())
     attention:update(tk.randn(NODES, D), tk.randn(graph.relations, D, D),
                      tk.randn(graph.relations, D))
     assert.are.same(lead_back(graph, attention.weights:totable()):totable(),
-                    attention.back:totable())
+                    attention:back():totable())
+    attention.weights = random -- as a checkpoint does
+    assert.is_nil(attention:back())
   end)
 
   it('are refused where not each edge has one', function()
