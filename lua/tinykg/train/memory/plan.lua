@@ -54,7 +54,8 @@ local function rehearse_evaluation(run, part)
 end
 
 --- Plans a run: two epochs, since begin_epoch may do more from the second on, and evaluations
---- where they are in a run. ---@return WidthPlan without `bits`
+--- where they are in a run. An epoch that follows another finds the memory of that one's steps; one
+--- that follows an evaluation does not. ---@return WidthPlan without `bits`
 local function rehearse(run)
   local o, out, none = run.o, {blocks = 0}, {}
   local function add(what, fn, ...)
@@ -65,12 +66,12 @@ local function rehearse(run)
     out[what] = larger(run:memory(), out[what] or none)
     out.blocks = math.max(out.blocks, C.tkg_memory_blocks(runtime.engine))
   end
-  local epochs = math.min(2, o.epochs)
-  for epoch = 1, epochs do
-    add('step', rehearse_epoch, epoch)
-    if epoch == epochs or o.eval_every < o.epochs then
-      add('evaluation', rehearse_evaluation, 'valid')
-    end
+  add('step', rehearse_epoch, 1)
+  if o.eval_every > 1 and o.epochs > 1 then add('step', rehearse_epoch, 2) end
+  add('evaluation', rehearse_evaluation, 'valid')
+  if o.eval_every < o.epochs then
+    add('step', rehearse_epoch, o.eval_every + 1)
+    add('evaluation', rehearse_evaluation, 'valid')
   end
   add('evaluation', rehearse_evaluation, 'test')
   out.kept, out.phases = phases.kept(run.phases), phases.saved(run.phases)
