@@ -359,7 +359,7 @@ make deps            install what is missing to build and run (apt-get; says wha
 make deps-dev        the same for the tools that lint and the checks use
 make cuda            build the GPU backend (needs nvcc; CUDA_ARCHS='90' chooses devices)
 make test-gpu        specs, op check, compute-sanitizer on a real GPU
-make bench-gpu       kernels, steps and memory of a real GPU, with PyTorch beside them
+make bench-gpu       kernels, steps and memory of a real GPU, PyTorch and PyG beside them
 make check-ptx       nvcc's code without a GPU, on a checking runtime; check-host: its host code alone
 make check-emu       the GPU kernels on the CPU; check-emu-asan, check-emu-tsan: under sanitizers
 make bench           speed on this machine, as ratios of PyTorch's, of a copy, of the peak   [QUICK=1]

@@ -69,21 +69,34 @@ local function time_for(what, seconds)
   print('\n' .. what .. ': left out, the time is nearly over')
 end
 
---- The lines that a command prints, while it runs, within a time; its messages are in
---- BUILD/bench-gpu.log.
-local function lines_of(command, most)
-  local seconds = math.max(1, math.min(most, DEADLINE - os.time() - 1))
-  return io.popen(("timeout %d %s 2>'%s/bench-gpu.log'"):format(seconds, command, build))
+local failed = false -- of our own
+
+local function fail(text)
+  failed = true
+  print(text)
 end
 
---- The last line of what it said, but for where that was.
+--- The last line of what a command said, but for where that was.
 local function last_message()
-  local log = io.open(build .. '/bench-gpu.log')
-  local text = log and log:read('*a') or ''
+  local log, last = io.open(build .. '/bench-gpu.log'), 'it said nothing'
+  for line in log and log:lines() or function() end do last = line:match('^%S.*') or last end
   if log then log:close() end
-  local last
-  for line in text:gmatch('[^\n]+') do last = line:match('^%S.*') or last end
-  return last or 'it said nothing'
+  return last
+end
+
+--- Runs a command for so many seconds at most; take(record) for each line of JSON, as it comes.
+---@return string? why it came to no end
+local function records_of(command, most, take)
+  local seconds, status = math.max(1, math.min(most, DEADLINE - os.time() - 1)), nil
+  local pipe = io.popen(("timeout %d %s 2>'%s/bench-gpu.log'; echo \"exit $?\""):format(
+    seconds, command, build))
+  for line in pipe:lines() do
+    local record = line:match('^{') and json.decode(line)
+    if record then take(record) else status = line:match('^exit (%d+)$') or status end
+  end
+  pipe:close()
+  if status == '124' then return ('stopped after %d s'):format(seconds) end
+  return status ~= '0' and last_message() or nil
 end
 
 -- ---- kernels ----
@@ -94,20 +107,14 @@ local function kernels(which, title)
   heading(title .. ': compulsory bytes a second, share of what a copy moves')
   print(string.format('%-26s %-40s %10s %9s %7s', 'op', 'inputs', 'us', 'GB/s', 'share'))
   local form = "'%s/bench/kernels' '%s/libtinykg.so' '%s/libtinykg_%s.so' %s %s %s"
-  local pipe = lines_of(form:format(build, build, build, FAMILY, DEVICE, which,
-                                    quick and 'quick' or ''), 60)
-  local none = true
-  for line in pipe:lines() do
-    local k = json.decode(line)
-    if k then
-      k.part, none = 'kernel', false
-      note(k)
-      print(string.format('%-26s %-40s %10.1f %9.1f %6.1f%%', k.op, k.shape, k.us, k.gb_s,
-                          100 * k.share))
-    end
-  end
-  pipe:close()
-  if none then print('kernels: ' .. last_message()) end
+  local command = form:format(build, build, build, FAMILY, DEVICE, which, quick and 'quick' or '')
+  local why = records_of(command, 60, function(k)
+    k.part = 'kernel'
+    note(k)
+    print(string.format('%-26s %-40s %10.1f %9.1f %6.1f%%', k.op, k.shape, k.us, k.gb_s,
+                        100 * k.share))
+  end)
+  if why then fail('kernels: ' .. why) end
 end
 
 -- ---- our steps ----
@@ -126,7 +133,7 @@ local STEP = '%-16s %-26s %10s %10s %8s %12s %9s'
 
 local function print_step(r)
   print(STEP:format(r.step, r.who .. ', ' .. r.form, ('%.3f'):format(r.min_ms),
-                    ('%.3f'):format(r.median_ms), r.replayed and 'yes' or '-',
+                    ('%.3f'):format(r.median_ms), r.replayed or '-',
                     r.kept_bytes and ('%.0f'):format(r.kept_bytes) or '-',
                     r.peak and ('%.1f'):format(r.peak / 2^20) or '-'))
 end
@@ -135,7 +142,7 @@ end
 local function note_step(name, run, step, form)
   print_step(note{part = 'step', step = name, who = 'tinykg', form = form or run.label,
                   bits = not form and run.bits or nil, min_ms = run.min, median_ms = run.median,
-                  replayed = step and step:figure('replayed') == 1 or nil,
+                  replayed = not form and step and step:figure('replayed') or nil,
                   kept_bytes = step and step:figure('stored_bytes'),
                   reference_bytes = step and step:figure('reference_bytes')})
 end
@@ -193,22 +200,16 @@ local function their_steps(setting, forms, most)
   if not (python or no_python) then python, no_python = pytorch.python{install = false} end
   if no_python then return print('PyTorch: skipped: ' .. no_python) end
   local form = "'%s' -W ignore '%s/tests/bench/pytorch_%s.py' forms --device %s --data '%s' %s %s"
-  local pipe = lines_of(form:format(
+  local came = false
+  local why = records_of(form:format(
     python, home, setting.recipe, FAMILY == 'cuda' and 'cuda' or 'cpu', data_of(setting),
-    quick and setting.quick_arguments .. ' --steps 2' or setting.arguments, forms or ''), most)
-  local none = true
-  for line in pipe:lines() do
-    local r = json.decode(line)
-    if r then
-      none = false
+    quick and setting.quick_arguments .. ' --steps 2' or setting.arguments, forms or ''), most,
+    function(r)
+      came = true
       note_their(setting, r)
-    end
-  end
-  pipe:close()
-  if none then
-    no_python = last_message()
-    print('PyTorch: skipped: ' .. no_python)
-  end
+    end)
+  if why == 'no CUDA in this torch' then no_python = why end
+  if why then print(('PyTorch: %s: %s'):format(came and 'the rest' or 'skipped', why)) end
 end
 
 local function steps(setting)
@@ -217,7 +218,7 @@ local function steps(setting)
           ': forward, backward, update, until the loss is on the host')
   print(STEP:format('step', 'by', 'min ms', 'median ms', 'replayed', 'kept bytes', 'peak MiB'))
   local ok, message = pcall(own_steps, setting)
-  if not ok then print(setting.recipe .. ': ' .. tostring(message)) end
+  if not ok then fail(setting.recipe .. ': ' .. tostring(message)) end
   runtime.collect(true)
   if time_for(setting.recipe .. ' in PyTorch', 15) then their_steps(setting, nil, 60) end
 end
@@ -229,7 +230,6 @@ local function memory_of(recipe, bits)
   local setting = SETTINGS[1]
   for _, s in ipairs(SETTINGS) do setting = s.recipe == recipe and s or setting end
   local data = tk.data.load(data_of(setting), {seed = 0})
-  if not tk.memory().device then return print('{}') end
   local function first_step(options)
     local run = trainer({recipe = recipe, options = options, quick = options}, data,
                         tonumber(bits))
@@ -264,16 +264,15 @@ local function memory()
   for _, bits in ipairs{2, 32} do
     for _, setting in ipairs(SETTINGS) do
       if not time_for('memory', 10) then return end
-      local pipe = lines_of(("'%s/tinykg' '%s/tests/bench/gpu.lua' %s --memory=%s,%d '%s'"):format(
-        home, home, quick and '--quick' or '', setting.recipe, bits, build), 30)
-      local m = json.decode(pipe:read('*a'))
-      pipe:close()
-      if not (m and m.planned) then print('memory: ' .. last_message()) return end
-      m.part, m.step, m.bits = 'memory', setting.steps[1][1], bits
-      note(m)
-      print(MEMORY:format(m.step, bits, ('%.0f'):format(m.planned), ('%.0f'):format(m.taken),
-                          ('%.3f'):format(m.taken / m.planned), ('%.0f'):format(m.taken_replayed),
-                          ('%.0f'):format(m.peak), ('%.0f'):format(m.counted)))
+      local why = records_of(("'%s/tinykg' '%s/tests/bench/gpu.lua' %s --memory=%s,%d '%s'"):format(
+        home, home, quick and '--quick' or '', setting.recipe, bits, build), 30, function(m)
+        m.part, m.step, m.bits = 'memory', setting.steps[1][1], bits
+        note(m)
+        print(MEMORY:format(m.step, bits, ('%.0f'):format(m.planned), ('%.0f'):format(m.taken),
+                            ('%.3f'):format(m.taken / m.planned), ('%.0f'):format(m.taken_replayed),
+                            ('%.0f'):format(m.peak), ('%.0f'):format(m.counted)))
+      end)
+      if why then return fail('memory: ' .. why) end
     end
   end
 end
@@ -282,7 +281,7 @@ end
 
 if only then return memory_of(only:match('^(.-),(%d+)$')) end
 if FAMILY == 'cuda' then
-  local pipe = lines_of('nvidia-smi --query-gpu=name --format=csv,noheader', 10)
+  local pipe = io.popen 'nvidia-smi --query-gpu=name --format=csv,noheader 2>/dev/null'
   all.gpu = pipe:read('*l')
   pipe:close()
 end
@@ -292,9 +291,10 @@ kernels('first', 'copies and sums over edges')
 for _, setting in ipairs(SETTINGS) do steps(setting) end
 memory()
 if time_for('the other kernels', 15) then kernels('rest', 'the other kernels') end
-if not no_python and time_for('KGCN compiled', 30) then
+if FAMILY == 'cuda' and not no_python and time_for('KGCN compiled', 30) then
   heading('KGCN through torch.compile')
   their_steps(SETTINGS[3], '--forms compiled', 90)
 end
 print(('\n== all, also in %s/bench-gpu.md; %s/bench-gpu.json has each figure'):format(build, build))
 io.write(gpu_table(all))
+os.exit(failed and 1 or 0, true)

@@ -28,7 +28,8 @@ def kgat(trainer):
     those of triples, then user -> item, then all of them backwards."""
     model, r = trainer.model, trainer.graph.relations // 2 - 1
     order = torch.tensor([r, 2 * r + 1, *range(r), *range(r + 1, 2 * r + 1)])
-    names = {'nodes.weight': (model.embeddings, ALL, ALL), 'projections': (model.transform, ALL, order),
+    names = {'nodes.weight': (model.embeddings, ALL, ALL),
+             'projections': (model.transform, ALL, order),
              'relations.weight': (model.relations, ALL, order)}
     for k, layer in enumerate(model.layers, 1):
         for name, linear in (('sum', layer.first), ('product', layer.second)):
@@ -87,7 +88,8 @@ def compare(form, make, trainer, step):
         far = 0
         for name, ours in shared.below('g.%s.' % kind, step).items():
             parameter, rows, order = names[name]
-            far = max(far, float((parameter.grad[rows] - ours[order]).abs().max() / ours.abs().max()))
+            difference = (parameter.grad[rows] - ours[order]).abs().max()
+            far = max(far, float(difference / ours.abs().max()))
         pytorch_forms.say(form=form, kind=kind, loss=loss.item(), ours=float(step['l.' + kind]),
                           gradients=far)
 

@@ -1,7 +1,7 @@
 """Sums over edges in PyTorch's ways and in PyG's, on a CPU or a GPU, and how their steps are timed:
 what pytorch_kgat.py, pytorch_kgin.py and pytorch_kgcn.py share with mode `forms`.
 
-A form is made from edges (sorted by row, then column), which stay, and takes weights, which may change:
+A form is made from edges, sorted by row, then column; it takes weights, which may change:
 
     coo         torch.sparse.mm of coordinates, whose gradient sorts the transposed matrix each time
     csr         compressed rows of the matrix and of its transpose: nothing is sorted in a step
@@ -136,13 +136,14 @@ def run_forms(kinds_of, options):
     for name in options.forms.split(','):
         if on_gpu:
             torch.cuda.empty_cache()
-            torch.cuda.reset_peak_memory_stats(device)
         try:
             kinds = kinds_of(name)
         except ImportError as problem:
             say(form=name, missing=str(problem))
             continue
         for kind, (step, batches) in kinds.items():
+            if on_gpu:
+                torch.cuda.reset_peak_memory_stats(device)
             times = some_times(step, [to(device, batch) for batch in itertools.islice(batches, 3)],
                                options)
             say(form=name, who='PyG' if name in PYG else 'PyTorch', kind=kind, min_ms=min(times),

@@ -6,7 +6,7 @@ from torch_geometric.nn import MessagePassing
 
 
 class Edges:
-    """EdgeIndex.matmul: products with compressed rows, and with compressed columns for the gradient."""
+    """EdgeIndex.matmul: compressed rows, and compressed columns for the gradient."""
 
     def __init__(self, edges, shape):
         self.edges = EdgeIndex(edges.int(), sparse_size=tuple(shape), sort_order='row')

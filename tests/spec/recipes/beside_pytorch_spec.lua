@@ -98,8 +98,8 @@ describe('beside PyTorch', function()
         tk.seed(1)
         return train.build(recipe, data, recipe:complete(m.options)):train()
       end, dir)
-      local text = shell.gives(0, ('%s tests/bench/pytorch_agree.py %s %s --data %s/data %s'):format(
-        python, name, dir, dir, m.words))
+      local command = '%s tests/bench/pytorch_agree.py %s %s --data %s/data %s'
+      local text = shell.gives(0, command:format(python, name, dir, dir, m.words))
       local seen = {}
       for line in text:gmatch('{[^\n]*}') do
         local r = json.decode(line)
