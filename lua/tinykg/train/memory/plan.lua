@@ -4,6 +4,7 @@
 local C = require 'tinykg.engine.lib'
 local evaluate = require 'tinykg.train.evaluate'
 local format = require 'tinykg.base.format'
+local gpu_memory = require 'tinykg.engine.gpu_memory'
 local phases = require 'tinykg.train.phases'
 local progress = require 'tinykg.base.progress'
 local runtime = require 'tinykg.engine.runtime'
@@ -28,6 +29,7 @@ plan.WIDTHS = {32, 8, 4, 2, 1}
 ---@field moved number bytes that the ops of an epoch read and write
 ---@field traffic table what the step that moves most moves and launches (phases.traffic)
 ---@field blocks integer tensors of 1 MiB or more at a time, at most
+---@field cusparse number bytes that it keeps beside that on a GPU, with the precision 'fast'
 
 -- ---- one run ----
 
@@ -74,6 +76,7 @@ local function rehearse(run)
   end
   add('evaluation', rehearse_evaluation, 'test')
   out.kept, out.phases = phases.kept(run.phases), phases.saved(run.phases)
+  out.cusparse = gpu_memory.cusparse()
   out.traffic, out.exchanged = phases.traffic(run.phases), phases.exchanged(run.phases)
   out.moved, out.reference_peak = phases.moved(run.phases), phases.reference_peak(run.phases)
   return out
