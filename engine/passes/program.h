@@ -88,6 +88,7 @@ typedef struct tkg_program {
   bool *in_tile;  /* the value exists one tile at a time; its offset is in the memory of the tile */
   int32_t *slice; /* of a sum over edges: columns that it makes at a time, so that it can be written
                      over what it reads (sums_in_place.c); 0: all */
+  int32_t *over;  /* of such a sum: how many of its rows may lie there; all: it has that memory */
   int32_t *output_of; /* the output in whose tensor a value is computed; -1: it is in the arena */
   int64_t arena_bytes;
   int64_t at_peak[TKG_KIND_COUNT]; /* bytes by kind where the arena is fullest */

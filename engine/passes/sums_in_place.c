@@ -5,6 +5,11 @@
  * of x, and go on to the next: one matrix and a slice instead of two matrices. Each element is
  * summed as in one piece, in the same order.
  *
+ * Where there is room for more, y has memory of its own that overlaps that of x: some of its rows
+ * lie over x, the others beside it. The others are summed at once, into their place. Of the former
+ * a slice of the columns is made in scratch memory, the rest over the columns of x that are dead
+ * then; at last both are moved to where they belong. Their edges alone are read twice.
+ *
  * x has to be dead then. A layer's rows are also read by what gathers those of a batch: such
  * readers move before the sum, with what they are computed from, unless they depend on its result.
  * Whether x is dead when the plan is made is for memory_plan.c to say; if it is not, y gets memory
@@ -62,6 +67,12 @@ bool tkg__may_sum_in_place(const tkg_planner *z, int i) {
   return !is_result(p, v) && same_bits(z, n);
 }
 
+bool tkg__may_overlap(const tkg_planner *z, int i) {
+  const tkg_node *n = &z->tape->nodes[i];
+  return z->p->slice[i] > 0 && z->tape->engine->backend->overlap_bytes &&
+         tkg__cols(n) % UNIT == 0 && tkg__cols(n) <= 2 * (int64_t)z->p->slice[i];
+}
+
 static bool reads(const tkg_planner *z, int o, int v) {
   const tkg_node *n = &z->tape->nodes[z->p->order[o]];
   for (int k = 0; k < n->inputs; k++)
@@ -110,6 +121,7 @@ void tkg__sums_in_place(tkg_planner *z) {
     o = move_early(z, o, early);
     const int64_t slice = (tkg__cols(n) + z->parts - 1) / z->parts;
     p->slice[i] = (int32_t)((slice + UNIT - 1) / UNIT * UNIT);
+    p->over[i] = (int32_t)(tkg__rows(n) - tkg__rows(n) * z->beside[i] / TKG_SHARES);
   }
   memset(early, 0, (size_t)z->tape->n * sizeof *early);
 }
