@@ -21,6 +21,7 @@ typedef struct tkg_policy {
   bool save;     /* false: all that backward reads is saved exactly */
   bool fuse;     /* false: gathered rows are computed even where a sum could read their table */
   bool tiles;    /* false: nodes run one after another, each as a whole */
+  bool in_place; /* false: no sum over edges of a step lies over what it reads (sums_in_place.c) */
   bool rows;     /* false: whole values are computed even if only some rows are gathered */
   int rank_bits; /* 8: gradients travel between ranks in codes; else as they are */
   bool divide;   /* true: outputs lie by columns on ranks where they can, see spread.c */
@@ -81,6 +82,7 @@ typedef struct tkg_program {
   int64_t *ids_order; /* offset of the order of its ids; -1: it needs none */
   bool *ids_ordered;  /* another node that runs before makes it */
   bool tiled;         /* tile.c forms groups */
+  bool in_place;      /* sums over edges of backward's plans may be written over what they read */
   bool checked; /* each value exists as a whole; all gradients exist before the first update */
   tkg_group *groups;
   int group_count;

@@ -56,7 +56,8 @@ bool tkg__may_sum_in_place(const tkg_planner *z, int i) {
   if (!is_worth(z, n)) return false;
   const int v = n->in[SUMMED];
   const tkg_node *x = &z->tape->nodes[v];
-  if (!z->needed[i] || !p->tiled || !z->tape->engine->backend->slice_bytes) return false;
+  if (!z->needed[i] || !p->tiled || !p->in_place || !z->tape->engine->backend->slice_bytes)
+    return false;
   if (x->op == TKG_OP_LEAF || x->dtype != TKG_F32 || p->storage[v] != v || p->storage[i] != i)
     return false;
   if (tkg__bytes(x) != tkg__bytes(n) || tkg__cols(x) != tkg__cols(n) || tkg__bytes(n) < LEAST ||
