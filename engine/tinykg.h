@@ -99,6 +99,10 @@ const char *tkg_engine_rank_devices(const tkg_engine *engine);
 /* What NCCL takes of the GPU with the engine's ranks, planned or there, at most, in bytes; 0 on
  * other devices, or alone. */
 double tkg_engine_link_bytes(const tkg_engine *engine);
+/* What cuSPARSE keeps on the GPU for the plans so far, at most, in bytes, where the precision is
+ * 'fast': the engine's other figures lack it. 0 on other devices; a plan-only engine of the
+ * emulated GPU has those of a GPU. */
+double tkg_engine_library_bytes(const tkg_engine *engine);
 /* What would join the devices of ranks, "NCCL 2.28.9"; "": nothing, tkg_error() says why. */
 const char *tkg_engine_link_library(const tkg_engine *engine);
 int tkg_engine_rank(const tkg_engine *engine);               /* 0 alone */

@@ -201,6 +201,10 @@ typedef struct tkg_backend {
    * until the next call. set_ways: a status. */
   const char *(*ways)(void);
   int (*set_ways)(const char *text);
+  /* Bytes that a library keeps for a node where a run is `fast`, at most, beside its scratch: once
+   * for all nodes of one graph, orientation and number of columns, with weights or without. The
+   * emulated device has no library but says it too. NULL: none. */
+  int64_t (*library_bytes)(const tkg_node *node, const tkg_node *const *in);
 
   /* Bytes: taken from the device, given out by `allocate`, the most that were, free on the device
    * for whoever asks, and of the device altogether. NULL: the machine's memory, nobody counts. */

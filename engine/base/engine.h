@@ -17,7 +17,15 @@ enum tkg_kind {
   TKG_KIND_COUNT
 };
 
-enum { TKG_BLOCK = 1 << 20 };
+enum { TKG_BLOCK = 1 << 20, TKG_LIBRARY_USES = 64 };
+
+/* A matrix that a library keeps (library_memory.h). */
+typedef struct tkg_library_use {
+  const tkg_tensor *graph;
+  int64_t layout, cols; /* the layout with the orientation */
+  bool weighted;
+  int64_t bytes;
+} tkg_library_use;
 
 typedef struct tkg_collective tkg_collective; /* collective/collective.h */
 
@@ -37,6 +45,9 @@ struct tkg_engine {
   int64_t live[TKG_KIND_COUNT], peak[TKG_KIND_COUNT], peak_total;
   int rank, ranks;         /* this process's number, and of how many that train together; 0 of 1 */
   int blocks, peak_blocks; /* tensors of TKG_BLOCK bytes or more */
+  tkg_library_use library[TKG_LIBRARY_USES];
+  int library_uses;
+  int64_t library_peak; /* bytes */
   /* Values of the step that runs. Outputs are in tensors of their own when a run ends, so all steps
    * share this memory. */
   char *arena;
@@ -51,9 +62,11 @@ struct tkg_engine {
  * those of the machine. A status. */
 int tkg__engine_create(const char *device, int place, tkg_engine **out);
 
-/* Whether a library may compute the node: it runs by itself then. */
+/* Whether a library may compute the node: it runs by itself then. A plan-only engine plans for a
+ * device that has the library. */
 static inline bool tkg__for_library(const tkg_engine *engine, const tkg_node *n) {
-  return n->op == TKG_OP_AGGREGATE && engine->fast && engine->backend->ways;
+  const bool has = engine->backend->ways || (engine->plan_only && engine->backend->library_bytes);
+  return n->op == TKG_OP_AGGREGATE && engine->fast && has;
 }
 
 /* Adds a reference, which tkg_engine_release drops, for an object of the engine. */

@@ -7,6 +7,7 @@
 #include "columns.h"
 #include "device.h"
 #include "error.h"
+#include "library_memory.h"
 #include "placement.h"
 #include "random.h"
 #include "shared/bf16.h"
@@ -97,6 +98,7 @@ void tkg_tensor_release(tkg_tensor *tensor) {
   if (!tensor || --tensor->references > 0) return;
   tkg_tensor_release(tensor->gradient);
   tkg__memory_count(tensor->engine, tensor->kind, tkg__tensor_bytes(tensor), -1);
+  tkg__library_forget(tensor->engine, tensor);
   tensor->engine->backend->release(tensor->data);
   tkg_engine_release(tensor->engine);
   free(tensor);

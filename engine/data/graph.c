@@ -101,8 +101,9 @@ static int pack_backward(packing *p, const int32_t *packed, const int32_t *place
 int tkg_graph_pack(int64_t n, int64_t m, int64_t e, const int32_t *heads, const int32_t *relations,
                    const int32_t *tails, int64_t layout, int32_t *packed, int64_t *found,
                    int32_t *place) {
-  if (n < 0 || m < 0 || e < 0 || e > INT32_MAX)
-    return tkg__fail(TKG_E_RANGE, "graph: %lld edges: at most 2^31 - 1", (long long)e);
+  if (n < 0 || m < 0 || e < 0 || e > TKG_GRAPH_MOST_EDGES)
+    return tkg__fail(TKG_E_RANGE, "graph: %lld edges, with their inverses and loops: at most %d",
+                     (long long)e, (int)TKG_GRAPH_MOST_EDGES);
   int32_t *spare = malloc((2 * (size_t)e + 1) * sizeof *spare);
   if (!spare) return tkg__fail(TKG_E_MEMORY, "graph: no memory for %lld edges", (long long)e);
   layout &= TKG_GRAPH_RELATIONS | TKG_GRAPH_ONE_WAY;

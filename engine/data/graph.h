@@ -29,6 +29,9 @@ enum {
   TKG_GRAPH_KINDS = 256    /* times the largest relation id + 1 */
 };
 
+/* The edges that a graph may have: kernels count them in 32 bits, and look some places ahead. */
+enum { TKG_GRAPH_MOST_EDGES = 2147483647 - 1024 };
+
 /* Returns the elements of a packed graph of n heads, m tails and e edges, of a layout with or
  * without BACKWARD; -1 if one of the counts is negative or larger than a tensor may be. A layout
  * with RELATIONS and no KINDS stands for the largest ids. */
@@ -38,7 +41,7 @@ int64_t tkg_graph_length(int64_t n, int64_t m, int64_t e, int64_t layout);
  * `layout` says whether there are RELATIONS (else `relations` may be NULL) and whether the graph is
  * ONE_WAY; *found is the resulting layout, with KINDS, and SYMMETRIC and LOOPLESS if they hold.
  * place[i], unless NULL, is the number that edge i received. Edges with equal ends keep their
- * order. TKG_E_RANGE if an id is negative or too large. */
+ * order. TKG_E_RANGE if an id is negative or too large, or there are more than MOST_EDGES. */
 int tkg_graph_pack(int64_t n, int64_t m, int64_t e, const int32_t *heads, const int32_t *relations,
                    const int32_t *tails, int64_t layout, int32_t *packed, int64_t *found,
                    int32_t *place);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/library_memory.h"
 #include "delay.h"
 #include "memory_plan.h"
 #include "spread.h"
@@ -424,6 +425,17 @@ static int choose_sums_in_place(tkg_planner *z) {
   return status;
 }
 
+/* Sums over edges by a library, which computes no slices. */
+static void count_for_libraries(const tkg_planner *z) {
+  tkg_engine *engine = z->tape->engine;
+  for (int i = 0; i < z->tape->n; i++) {
+    const tkg_node *n = &z->tape->nodes[i], *in[TKG_MAX_INPUTS];
+    if (!z->needed[i] || z->p->slice[i] > 0 || !tkg__for_library(engine, n)) continue;
+    tkg__inputs_of(z->tape, n, in);
+    if (in[1]->dtype == TKG_F32) tkg__library_count(engine, n, in, z->tape->side[n->in[0]].tensor);
+  }
+}
+
 int tkg__plan(tkg_program *p) {
   tkg_planner z = {.p = p, .tape = p->tape};
   int status = allocate(&z) ? TKG_OK : tkg__fail(TKG_E_MEMORY, "plan: no memory");
@@ -433,6 +445,7 @@ int tkg__plan(tkg_program *p) {
     status = choose_sums_in_place(&z);
   }
   if (!status) status = arrange(&z);
+  if (!status) count_for_libraries(&z);
   free(z.needed);
   free(z.time);
   free(z.key);

@@ -75,8 +75,6 @@ static void part(const exchange *e, char *rows, char *blocks, int64_t count, int
       memcpy(blocks + (r * count + i) * bytes, rows + (i * e->ranks + r) * bytes, (size_t)bytes);
 }
 
-/* ---- pieces ---- */
-
 /* ---- in codes ---- */
 
 /* Rank r's place in a piece's scratch, of what it sends and of what it is sent. */
@@ -145,7 +143,7 @@ static void place_coded(const exchange *e, const piece *own, int k) {
   keep_part(e, own, k);
 }
 
-/* ---- parts ---- */
+/* ---- pieces ---- */
 
 /* What rank r is sent of piece k, and what it sends. */
 static tkg_part part_with(const exchange *e, const piece *own, int k, int r) {
@@ -248,7 +246,7 @@ static int run_on_copies(exchange *e, const tkg_call *call) {
   return status;
 }
 
-/* ---- parts ---- */
+/* ---- pieces ---- */
 
 enum { ADDED_AT_ONCE = 1 << 19 }; /* elements */
 

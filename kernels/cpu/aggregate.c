@@ -377,9 +377,9 @@ static int aggregate_indexed(const tkg_call *c, int64_t begin, int64_t end) {
   const sum s = sum_of(c);
   filter f;
   int64_t first, last;
-  edges_range(c, &s.g, begin, end, &first, &last);
   const int status = open_filter(&s, tkg__rows(c->in[1]), &f);
-  if (status) return status;
+  if (status || s.g.n == 0) return status;
+  edges_range(c, &s.g, begin, end, &first, &last);
   EACH_KIND(sum_indexed, s.kind, 0, &s, &f, first, last)
   return TKG_OK;
 }
@@ -394,6 +394,11 @@ static int64_t rows_work(const tkg_node *node, const tkg_node *const *in) {
   (void)in;
   int64_t rows = edges_rows(node), edges_a_row = rows ? node->i[2] / rows : 0;
   return tkg__count(node) * (edges_a_row + 1);
+}
+
+/* One unit even when the graph has no rows, so that ids are checked. */
+static int64_t indexed_units(const tkg_node *node, const tkg_node *const *in) {
+  return edges_rows(node) ? edges_units(node, in) : 1;
 }
 
 static int64_t indexed_work(const tkg_node *node, const tkg_node *const *in) {
@@ -411,7 +416,7 @@ const tkg_cpu_op TKG_ISA_NAME(tkg__cpu_aggregate)[] = {
     {.op = TKG_OP_AGGREGATE_ROWS, .run = aggregate_rows, .work = rows_work},
     {.op = TKG_OP_AGGREGATE_INDEXED,
      .run = aggregate_indexed,
-     .units = edges_units,
+     .units = indexed_units,
      .work = indexed_work,
      .rows = aggregate_indexed_rows},
     {.op = TKG_OP_AGGREGATE_MUL,
@@ -423,7 +428,7 @@ const tkg_cpu_op TKG_ISA_NAME(tkg__cpu_aggregate)[] = {
     {.op = TKG_OP_AGGREGATE_MUL_ROWS, .run = aggregate_rows, .work = rows_work},
     {.op = TKG_OP_AGGREGATE_MUL_INDEXED,
      .run = aggregate_indexed,
-     .units = edges_units,
+     .units = indexed_units,
      .work = indexed_work,
      .rows = aggregate_indexed_rows},
     {0},

@@ -127,8 +127,10 @@ static int relation_table(const tkg_call *c, const terms *s, int64_t unit, const
   coded_rows a, b;
   TKG_ISA_NAME(tkg__coded_open)(&a, c, 1, NULL);
   TKG_ISA_NAME(tkg__coded_open)(&b, c, 2, s->g.ids);
-  if (slice) b.x = slice;
-  if (slice) b.cols = s->cols;
+  if (slice_of(c->node, c->in)) {
+    b.x = slice;
+    b.cols = s->cols;
+  }
   if (s->begin == 0) memset(table, 0, (size_t)count * sizeof *table);
   for (int64_t i = first; i < last && !status; i++) {
     const int64_t row = s->list ? s->list[i] : i;
@@ -158,7 +160,7 @@ static int aggregate_relation(const tkg_call *c, int64_t begin, int64_t end) {
   int status = TKG_OK;
   s.begin = c->phase / 2 * width;
   s.cols = width && s.begin + width < s.d ? width : s.d - s.begin;
-  if (slice && c->phase % 2 == 0)
+  if (width && c->phase % 2 == 0)
     decode_slice(c, &s, rows * begin / units, rows * end / units, slice);
   else
     for (int64_t u = begin; u < end && !status; u++) status = relation_table(c, &s, u, slice);

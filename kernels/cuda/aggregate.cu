@@ -1,6 +1,7 @@
 /* AGGREGATE and its kin: out[i] = sum over the edges i -> t of w x[t] r[relation], where w and r
  * are optional. AGGREGATE_ROWS computes the rows i of a list; AGGREGATE_INDEXED reads the row
- * row_of[t] of x in place of t and skips an edge where that is -1.
+ * row_of[t] of x in place of t and skips an edge where that is -1; where no edge leads to t,
+ * row_of[t] is not read.
  *
  * A layer of a graph network spends its time here, reading rows of x in no order: memory traffic is
  * one row of x per edge, 8 to 12 bytes of ids and weight beside it, and one row per output. The
@@ -152,12 +153,14 @@ static int aggregate_run(const tkg_call *c, cudaStream_t stream) {
   const int64_t rows = c->node->shape[0], d = tkg__whole_cols(c->node);
   const int32_t *by = o.rows >= 0 ? tkg_in<int32_t>(c, o.rows) : NULL;
   const tkg_error_slot bad_row = by ? tkg__error_slot_ids(c, g.n) : tkg_error_slot{NULL, NULL};
+  const tkg_error_slot bad_entry =
+      o.row_of >= 0 ? tkg__error_slot_ids(c, tkg__rows(c->in[1])) : tkg_error_slot{NULL, NULL};
+  if (o.row_of >= 0 && (rows == 0 || tkg__cols(c->node) == 0 || g.e == 0))
+    tkg__check_entries(tkg_in<int32_t>(c, o.row_of), g.m, tkg__rows(c->in[1]), bad_entry, stream);
   if (rows == 0) return TKG_OK;
   tkg_edge_partition e =
       tkg__partition_edges(&g, by, rows, d, partition_scratch(c), bad_row, stream);
   e.whole_cols = c->node->whole_cols;
-  const tkg_error_slot bad_entry =
-      o.row_of >= 0 ? tkg__error_slot_ids(c, tkg__rows(c->in[1])) : tkg_error_slot{NULL, NULL};
   launch_source(c, o, g, e, bad_entry, stream);
   return TKG_OK;
 }

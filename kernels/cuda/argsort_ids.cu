@@ -105,6 +105,9 @@ int tkg__argsort_ids(const tkg_call *c, const tkg_argsort *o, const int32_t *ids
   if (o->count > UINT32_MAX)
     return tkg__fail(TKG_E_UNSUPPORTED, "%s: %" PRId64 " ids; at most 2^32 - 1 are sorted at once",
                      tkg__ops[c->node->op].name, o->count);
+  if (o->n > UINT32_MAX)
+    return tkg__fail(TKG_E_UNSUPPORTED, "%s: %" PRId64 " rows; ids of at most 2^32 - 1 are sorted",
+                     tkg__ops[c->node->op].name, o->n);
   if (o->count <= MOST_FEW) {
     sort_few(c, o, ids, error, stream);
     return TKG_OK;

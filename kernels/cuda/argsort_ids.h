@@ -24,7 +24,7 @@ typedef struct tkg_argsort {
 tkg_argsort tkg__argsort_plan(int64_t count, int64_t n);
 
 /* Queues the check and the sort of ids, unless the call's order is there. A status:
- * TKG_E_UNSUPPORTED for more than 2^32 - 1. */
+ * TKG_E_UNSUPPORTED for more than 2^32 - 1, or of as many rows. */
 int tkg__argsort_ids(const tkg_call *c, const tkg_argsort *o, const int32_t *ids,
                      tkg_error_slot error, cudaStream_t stream);
 

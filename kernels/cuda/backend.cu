@@ -339,6 +339,7 @@ static tkg_backend table(void) {
   b.ways = ways;
   b.set_ways = set_ways;
 #endif
+  b.library_bytes = tkg__spmm_bytes;
   b.memory = memory;
   return b;
 }

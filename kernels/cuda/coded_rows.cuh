@@ -93,12 +93,13 @@ template <class T, bool MIXED = false> struct coded_rows {
   };
   tkg_coded_rows s;
 
-  /* Bits first..first+count-1 of an array, of one byte unless they are whole bytes. */
+  /* COUNT numbers of `bits` bits from bit `first` of an array on, of one byte unless they are whole
+   * bytes. */
   static __device__ __forceinline__ uint32_t load_bits(const uint8_t *from, int64_t first,
-                                                       int count) {
+                                                       int bits) {
     const uint8_t *at = from + first / 8;
-    if (count == 32) return *reinterpret_cast<const uint32_t *>(at);
-    if (count == 16) return *reinterpret_cast<const uint16_t *>(at);
+    if (COUNT == 4 && bits == 8) return *reinterpret_cast<const uint32_t *>(at);
+    if (COUNT == 4 && bits == 4) return *reinterpret_cast<const uint16_t *>(at);
     return (uint32_t)*at >> first % 8;
   }
 
@@ -127,8 +128,8 @@ template <class T, bool MIXED = false> struct coded_rows {
       v.x = reinterpret_cast<const T *>(tkg_row_at(s.x, row, cols) + c)[0];
       return v;
     }
-    v.codes = load_bits(tkg_row_at(s.codes, row, (int)s.row_bytes), c * s.bits, s.bits * COUNT);
-    v.signs = s.signs ? load_bits(s.signs, (int64_t)row * cols + c, COUNT) : 0xFu;
+    v.codes = load_bits(tkg_row_at(s.codes, row, (int)s.row_bytes), c * s.bits, s.bits);
+    v.signs = s.signs ? load_bits(s.signs, (int64_t)row * cols + c, 1) : 0xFu;
     v.pair = s.pairs[row];
     v.row_noise = s.row_noise ? s.row_noise[row] : 0;
     if (s.row_noise) {

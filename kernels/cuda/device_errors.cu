@@ -68,15 +68,21 @@ tkg_error_slot tkg__error_slot_edges(const tkg_call *c) {
   return claim_slot(c, {EDGES, NULL, NULL, 0, NULL});
 }
 
-static __global__ void check_ids(const int32_t *ids, int64_t count, int64_t limit,
+/* Ids below `from` are not looked at. */
+static __global__ void check_ids(const int32_t *ids, int64_t count, int32_t from, int64_t limit,
                                  tkg_error_slot error) {
   for (int64_t i = tkg_first(); i < count; i += tkg_stride())
-    tkg_check_id(ids[i], limit, i, error, true);
+    if (ids[i] >= from) tkg_check_id(ids[i], limit, i, error, true);
 }
 
 void tkg__check_ids(const int32_t *ids, int64_t count, int64_t limit, tkg_error_slot error,
                     cudaStream_t stream) {
-  tkg_launch(check_ids, tkg_flat(count), stream, ids, count, limit, error);
+  tkg_launch(check_ids, tkg_flat(count), stream, ids, count, INT32_MIN, limit, error);
+}
+
+void tkg__check_entries(const int32_t *ids, int64_t count, int64_t limit, tkg_error_slot error,
+                        cudaStream_t stream) {
+  tkg_launch(check_ids, tkg_flat(count), stream, ids, count, 0, limit, error);
 }
 
 /* ---- reports, in the words of cpu/ids.h, cpu/csr_rows.h and cpu/aggregate_max.c ---- */

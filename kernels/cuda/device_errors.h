@@ -26,6 +26,10 @@ tkg_error_slot tkg__error_slot_edges(const tkg_call *c);
 void tkg__check_ids(const int32_t *ids, int64_t count, int64_t limit, tkg_error_slot error,
                     cudaStream_t stream);
 
+/* Host: the same, where an id below zero stands for none. */
+void tkg__check_entries(const int32_t *ids, int64_t count, int64_t limit, tkg_error_slot error,
+                        cudaStream_t stream);
+
 /* Address of the run's flag on the device: not 0 once a kernel has reported an error. */
 const unsigned *tkg__run_failed(void);
 

@@ -149,8 +149,8 @@ enum { PARTITION_PARTS_AHEAD = 4 };
 enum { PARTITION_HUB = 32 };  /* a row with more parts is a hub */
 enum { PARTITION_LOOK = 64 }; /* chunks in which a block looks for hubs at a time */
 
-/* Edges and rows of a graph fit in 32 bits, and both together without a sign; edges of listed rows
- * may not. */
+/* Edges and rows of a graph fit in 32 bits, AHEAD places beyond them too (TKG_GRAPH_MOST_EDGES),
+ * and both together without a sign; edges of listed rows may not. */
 template <bool ROWS> struct partition_integers {
   typedef int32_t index;
   typedef uint32_t step;

@@ -112,7 +112,7 @@ template <class OP> static int softmax_run(const tkg_call *c, cudaStream_t strea
   s.a = tkg_in<float>(c, 1);
   s.y = tkg_in<float>(c, 2);
   s.out = tkg_out<float>(c);
-  if (s.g.e == 0) return TKG_OK;
+  if (s.g.n == 0 || s.g.e == 0) return TKG_OK;
   const int width = tkg_group_width(tkg_ceil(s.g.e, s.g.n));
   tkg_launch(short_kernel<OP>, tkg_groups(s.g.n, width), stream, s, width);
   if (s.g.e > HUB)

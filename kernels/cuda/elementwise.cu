@@ -198,7 +198,9 @@ static int dropout_run(const tkg_call *c, cudaStream_t stream) {
   const bool rows_too = c->data[1] != NULL;
   const bool aligned = tkg_vec4_aligned(c->data[0], rows_too ? cols : 0) &&
                        tkg_vec4_aligned(c->out, rows_too ? cols : 0);
-  if (rows_too)
+  if (rows_too && cols == 0)
+    tkg__check_ids(tkg_in<int32_t>(c, 1), rows, (int64_t)INT32_MAX + 1, d.error, stream);
+  else if (rows_too)
     tkg_launch(dropout_rows_kernel, tkg_flat(rows * tkg_ceil(cols, VEC8)), stream, rows, cols,
                aligned, d, tkg_in<float>(c, 0), tkg_in<int32_t>(c, 1), tkg_out<float>(c));
   else

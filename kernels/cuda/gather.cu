@@ -121,11 +121,21 @@ static __global__ void lookup_kernel(int64_t count, int64_t j, csr_table t, cons
   }
 }
 
+/* Of a result without columns: reports bad rows. */
+static __global__ void lookup_rows_kernel(int64_t count, csr_table t, const int32_t *rows) {
+  int64_t first, entries;
+  for (int64_t b = tkg_first(); b < count; b += tkg_stride())
+    find_csr_row(t, rows[b], b, &first, &entries);
+}
+
 static int lookup_run(const tkg_call *c, cudaStream_t stream) {
-  const int64_t count = tkg__count(c->node), j = tkg__cols(c->node);
-  tkg_launch(lookup_kernel, tkg_flat(count), stream, count, j, csr_table_of(c),
-             tkg_in<int32_t>(c, 2), tkg_in<int32_t>(c, 3), tkg_in<float>(c, 4),
-             (float)c->node->f[0], tkg_out<float>(c));
+  const int64_t count = tkg__count(c->node), j = tkg__cols(c->node), b = tkg__count(c->in[2]);
+  const csr_table t = csr_table_of(c);
+  if (j == 0)
+    tkg_launch(lookup_rows_kernel, tkg_flat(b), stream, b, t, tkg_in<int32_t>(c, 2));
+  else
+    tkg_launch(lookup_kernel, tkg_flat(count), stream, count, j, t, tkg_in<int32_t>(c, 2),
+               tkg_in<int32_t>(c, 3), tkg_in<float>(c, 4), (float)c->node->f[0], tkg_out<float>(c));
   return TKG_OK;
 }
 

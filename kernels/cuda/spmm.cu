@@ -1,11 +1,11 @@
 /* cuSPARSE takes the adjacency as CSR: offsets and ids are the packed graph's own arrays, or copies
  * of those that do not begin at a multiple of 16 bytes, as it asks of the arrays of some sparse
- * types. Values must lie in the order of ids: weights do where edges are numbered by place, else
- * they are put in that order before each product, into memory of their own; without weights there
- * is an array of ones. Descriptors, these arrays, the library's buffer and what it finds out about
- * the sparsity are made once per graph and number of columns, outside of captures. The bits of a
- * result hang on the way, which the clock chooses: so all of this is for the precision 'fast'
- * alone.
+ * types. Values must lie in the order of ids: weights are put in that order before each product,
+ * into memory of their own; without weights there is an array of ones. Descriptors, these arrays,
+ * the library's buffer and what it finds out about the sparsity are made once per graph and number
+ * of columns, outside of captures. What they take is planned (tkg__spmm_bytes), so an algorithm
+ * that asks for a larger buffer is not taken. The bits of a result hang on the way, which the clock
+ * chooses: so all of this is for the precision 'fast' alone.
  *
  * The values of the matrices may change after the sparsity was looked at, but not the buffer, nor
  * is it shared by two matrices (cusparseSpMM_preprocess). CSR_ALG1 and CSR_ALG3 gain by it,
@@ -95,6 +95,20 @@ int tkg__spmm_set_ways(const char *text) {
   return status;
 }
 
+/* ---- memory ---- */
+
+static int64_t array_bytes(int64_t count) { return tkg_ceil(4 * count, 256) * 256; }
+
+/* Of the library's buffer, at most: as much as the offsets and the values take, and some more. */
+static int64_t most_buffer(int64_t n, int64_t e) {
+  return array_bytes(n + 1) + array_bytes(e) + ((int64_t)1 << 20);
+}
+
+int64_t tkg__spmm_bytes(const tkg_node *node, const tkg_node *const *) {
+  const int64_t n = node->shape[0], e = node->i[2];
+  return array_bytes(n + 1) + 2 * array_bytes(e) + most_buffer(n, e);
+}
+
 #ifdef __CUDACC__
 
 static bool same(const shape &a, const shape &b) {
@@ -145,17 +159,16 @@ typedef struct operands {
   const void *memory; /* of the graph */
   const float *x, *w; /* w: by edge, or NULL */
   float *out;
-  bool permuted; /* w must be put in the order of ids */
 } operands;
 
 typedef struct prepared {
   shape s;
   const int32_t *offsets; /* of the graph, in its memory: */
   const void *memory;
-  const float *w;
+  bool weighted;
   int way;
-  char *arrays;  /* of copies */
-  float *values; /* among them, or NULL: w as it is */
+  char *arrays;  /* of copies, */
+  float *values; /* and of the values, in the order of ids */
   void *a, *b, *c, *buffer;
 } prepared;
 
@@ -179,11 +192,11 @@ void tkg__spmm_forget(const void *memory) {
     if (ready[k].memory == memory) forget(k);
 }
 
-/* Its number, or -1. Weights that have moved are another matrix. */
+/* Its number, or -1. */
 static int find_ready(const operands &o, int way) {
   for (int k = 0; k < ready_count; k++)
     if (ready[k].offsets == o.g.offsets && same(ready[k].s, o.s) && ready[k].way == way &&
-        ready[k].w == o.w)
+        ready[k].weighted == (o.w != NULL))
       return k;
   return -1;
 }
@@ -201,7 +214,7 @@ static void write_values(const operands &o, float *values, cudaStream_t stream) 
 /* Takes room for a copy of an array, unless it is aligned. Returns where it begins. */
 static int64_t take_room(int64_t *bytes, const void *array, int64_t count) {
   const int64_t at = *bytes;
-  if (!array || !tkg_vec4_aligned(array, 0)) *bytes += tkg_ceil(4 * count, 256) * 256;
+  if (!array || !tkg_vec4_aligned(array, 0)) *bytes += array_bytes(count);
   return at;
 }
 
@@ -214,22 +227,19 @@ static const int32_t *copy_of(const prepared *p, int64_t at, const int32_t *arra
 
 static int make_matrices(const operands &o, prepared *p, cudaStream_t stream) {
   const tkg_cusparse *f = &cusparse.call;
-  const bool written = !o.w || o.permuted || !tkg_vec4_aligned(o.w, 0);
   int64_t bytes = 0;
   const int64_t offsets_at = take_room(&bytes, o.g.offsets, o.s.n + 1);
   const int64_t ids_at = take_room(&bytes, o.g.ids, o.s.e);
-  const int64_t values_at = take_room(&bytes, written ? NULL : o.w, o.s.e);
+  const int64_t values_at = take_room(&bytes, NULL, o.s.e);
   p->arrays = static_cast<char *>(tkg__pool_allocate(bytes));
   if (!p->arrays) return tkg__fail(TKG_E_MEMORY, "aggregate: no memory for cuSPARSE's arrays");
   const int32_t *offsets = copy_of(p, offsets_at, o.g.offsets, o.s.n + 1, stream);
   const int32_t *ids = copy_of(p, ids_at, o.g.ids, o.s.e, stream);
-  if (written) {
-    p->values = reinterpret_cast<float *>(p->arrays + values_at);
-    write_values(o, p->values, stream);
-  }
-  int status = f->create_csr(
-      &p->a, o.s.n, o.s.m, o.s.e, const_cast<int32_t *>(offsets), const_cast<int32_t *>(ids),
-      p->values ? p->values : const_cast<float *>(o.w), INDEX_32, INDEX_32, BASE_ZERO, FLOATS);
+  p->values = reinterpret_cast<float *>(p->arrays + values_at);
+  write_values(o, p->values, stream);
+  int status =
+      f->create_csr(&p->a, o.s.n, o.s.m, o.s.e, const_cast<int32_t *>(offsets),
+                    const_cast<int32_t *>(ids), p->values, INDEX_32, INDEX_32, BASE_ZERO, FLOATS);
   if (!status)
     status =
         f->create_dense(&p->b, o.s.m, o.s.d, o.s.d, const_cast<float *>(o.x), FLOATS, ROWS_FOLLOW);
@@ -244,6 +254,10 @@ static int make_buffer(prepared *p) {
   int status = failed(f->buffer_size(cusparse.handle, AS_IS, AS_IS, &one, p->a, p->b, &none, p->c,
                                      FLOATS, algorithm, &bytes));
   if (status) return status;
+  if ((int64_t)bytes > most_buffer(p->s.n, p->s.e))
+    return tkg__fail(TKG_E_MEMORY,
+                     "aggregate: %s asks for a buffer of %zu bytes, and %" PRId64 " are planned",
+                     way_names[p->way], bytes, most_buffer(p->s.n, p->s.e));
   p->buffer = tkg__pool_allocate((int64_t)bytes);
   if (!p->buffer) return tkg__fail(TKG_E_MEMORY, "aggregate: no memory for cuSPARSE's buffer");
   return failed(f->preprocess(cusparse.handle, AS_IS, AS_IS, &one, p->a, p->b, &none, p->c, FLOATS,
@@ -255,7 +269,7 @@ static int prepare(const operands &o, int way, cudaStream_t stream) {
   if (ready_count == MOST_PREPARED) forget(0);
   const int at = ready_count++;
   prepared *p = &ready[at];
-  *p = {o.s, o.g.offsets, o.memory, o.w, way, NULL, NULL, NULL, NULL, NULL, NULL};
+  *p = {o.s, o.g.offsets, o.memory, o.w != NULL, way, NULL, NULL, NULL, NULL, NULL, NULL};
   int status = open_handle(stream);
   if (!status) status = make_matrices(o, p, stream);
   if (!status) status = make_buffer(p);
@@ -270,7 +284,7 @@ static int multiply(const operands &o, int way, cudaStream_t stream) {
   if (status) return status;
   if (at < 0) at = ready_count - 1;
   const prepared *p = &ready[at];
-  if (o.w && p->values) write_values(o, p->values, stream); /* weights are others each time */
+  if (o.w) write_values(o, p->values, stream); /* weights are others each time */
   status = f->set_values(p->b, const_cast<float *>(o.x));
   if (!status) status = f->set_values(p->c, o.out);
   if (!status && tkg__queues())
@@ -302,25 +316,24 @@ static int time_way(const tkg_call *c, const operands &o, int way, own_sum own, 
 }
 
 /* Runs all ways. One that the library does not have for this shape, or has no memory for, is not
- * chosen; our own that fails is an error. What the others prepared is freed. */
+ * chosen; our own that fails is an error. What a slower one prepared is freed at once. */
 static int choose(const tkg_call *c, const operands &o, own_sum own, cudaStream_t stream,
                   int *way) {
   cudaEvent_t begin = NULL, end = NULL;
   float least = 0;
+  *way = OWN;
   int status = tkg_cuda_status(cudaEventCreateWithFlags(&begin, cudaEventDefault));
   if (!status) status = tkg_cuda_status(cudaEventCreateWithFlags(&end, cudaEventDefault));
   for (int k = OWN; k < WAYS && !status; k++) {
     float ms = 0;
     const int failure = time_way(c, o, k, own, begin, end, stream, &ms);
     if (k == OWN) status = failure;
-    if (failure) continue;
-    if (k == OWN || ms < least) least = ms, *way = k;
-  }
-  cudaGetLastError(); /* of a way that failed */
-  for (int k = ALG1; k < WAYS; k++) {
-    const int at = k == *way ? -1 : find_ready(o, k);
+    const bool faster = !failure && (k == OWN || ms < least);
+    const int slower = faster ? *way : k, at = find_ready(o, slower);
+    if (faster) least = ms, *way = k;
     if (at >= 0) forget(at);
   }
+  cudaGetLastError(); /* of a way that failed */
   if (begin) cudaEventDestroy(begin);
   if (end) cudaEventDestroy(end);
   if (!status) *way = keep_way(o.s, *way);
@@ -342,7 +355,6 @@ static operands operands_of(const tkg_call *c) {
   o.x = tkg_in<float>(c, 1);
   o.w = tkg_in<float>(c, 2);
   o.out = tkg_out<float>(c);
-  o.permuted = o.w && o.g.order;
   return o;
 }
 

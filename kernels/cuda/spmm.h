@@ -23,4 +23,8 @@ const void *tkg__spmm_prepared(void);
 const char *tkg__spmm_ways(void);
 int tkg__spmm_set_ways(const char *text);
 
+/* Bytes that a matrix takes, at most: of a sum over edges of one graph, orientation and number of
+ * columns, with weights or without. */
+int64_t tkg__spmm_bytes(const tkg_node *node, const tkg_node *const *in);
+
 #endif

@@ -9,6 +9,7 @@
  */
 #include "emu.h"
 
+#include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <sys/mman.h>
@@ -96,6 +97,17 @@ struct block {
   unsigned barriers, collectives[MOST_WARPS];
 };
 
+/* OpenMP ends threads when a team is smaller than the last one. What such a thread had goes with
+ * it: the stacks of a block's threads are as many as a kernel of a large block needs. */
+void end_block(block *b);
+struct block_owner {
+  block *owned = nullptr;
+  ~block_owner() {
+    if (owned) end_block(owned);
+  }
+};
+thread_local block_owner owner;
+
 block *current_block(void) { return reinterpret_cast<block *>(emu_at); }
 
 int warps_of(const block *b) { return (b->threads + WARP - 1) / WARP; }
@@ -157,7 +169,10 @@ fiber *fiber_make(void) {
   void *m = mmap(nullptr, STACK + GUARD, PROT_READ | PROT_WRITE,
                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (!f || m == MAP_FAILED || mprotect(m, GUARD, PROT_NONE)) {
-    perror("emu: a fiber's stack");
+    fprintf(stderr,
+            "emu: no memory for the stack of an emulated thread: %s (a process may map "
+            "vm.max_map_count pieces, two per stack; fewer OMP_NUM_THREADS need fewer)\n",
+            strerror(errno));
     abort();
   }
   f->stack = (char *)m + GUARD;
@@ -170,6 +185,15 @@ fiber *fiber_make(void) {
 #endif
   context_make(&f->at, f->stack, fiber_main);
   return f;
+}
+
+void fiber_free(fiber *f) {
+  emu_unfence(f->stack, STACK); /* frames that never return have fences */
+#if defined(EMU_TSAN)
+  __tsan_destroy_fiber(f->tsan);
+#endif
+  munmap(f->stack - GUARD, STACK + GUARD);
+  free(f);
 }
 
 fiber *fiber_get(block *b) {
@@ -316,6 +340,16 @@ void free_memory(block *b) {
   }
 }
 
+void end_block(block *b) {
+#if defined(EMU_TSAN)
+  b->spares = b->fibers[0] ? (int)MOST_THREADS : 0;
+#endif
+  while (b->spares > 0) fiber_free(b->fibers[--b->spares]);
+  free_memory(b);
+  emu_at = nullptr;
+  free(b);
+}
+
 /* The memory for a block with so many bytes of shared memory. */
 block_memory *memory_for(block *b, size_t size) {
 #if !defined(EMU_TSAN)
@@ -365,6 +399,7 @@ block *block_for(dim3 grid, dim3 size) {
     b = (block *)calloc(1, sizeof *b);
     if (!b) abort();
     emu_at = &b->view;
+    owner.owned = b;
   }
   b->view.grid_size = grid;
   const dim3 old = b->view.block_size;

@@ -113,9 +113,9 @@ end
 --- so too and lets cuSPARSE compute sums over edges where it took less time than our own kernel
 --- when a shape was met first: two runs with one seed need not have the same bits. tk.ways() has
 --- what it chose; a run's config.json keeps that, so a resumed run goes on in the same way. That
---- takes memory which no plan counts: 4 or 8 bytes per edge and what cuSPARSE asks for. All else is
---- float32. The CPU always computes in float32; the note says so. Without a name: returns the
---- setting.
+--- takes memory beside the run's, which `tinykg memory` counts: for each graph, way through it and
+--- number of columns up to 12 bytes per edge, 8 per node and 1 MiB. All else is float32. The CPU
+--- always computes in float32; the note says so. Without a name: returns the setting.
 ---@param name? string 'float32', 'tf32' or 'fast'
 ---@return string name, string? note
 function tk.precision(name)

@@ -237,7 +237,10 @@ struct bench {
     std::string s;
     for (const array &a : in) {
       s += s.empty() ? "" : " ";
-      for (int d = 0; d < a.node.rank; d++) s += (d ? "x" : "") + std::to_string(a.node.shape[d]);
+      for (int d = 0; d < a.node.rank; d++) {
+        if (d) s += 'x';
+        s += std::to_string(a.node.shape[d]);
+      }
     }
     return s;
   }

@@ -12,7 +12,8 @@ typedef struct tkg_gemm {
   bool adds; /* adds to `out` instead of overwriting it */
 } tkg_gemm;
 
-/* The most columns of both operands of a product for which there are narrow kernels. */
+/* Narrow kernels make a product [rows, c] x [c, n], or [c, rows] x [rows, n], if c n is at most the
+ * square of this. Rows do not matter: they are dealt to ranks. */
 enum { TKG_NARROW = 128 };
 
 /* Computes out[m, n] = op(a) op(b) in one thread. TKG_E_MEMORY if the library would find no memory

@@ -131,8 +131,8 @@ const char *tkg__narrow_kernels(void) {
 }
 
 bool tkg__is_narrow(const tkg_gemm *g) {
-  const int across = g->ta ? g->m : g->k;
-  return !(g->ta && g->tb) && g->k > 0 && across <= TKG_NARROW && g->n <= TKG_NARROW &&
+  const int64_t across = g->ta ? g->m : g->k;
+  return !(g->ta && g->tb) && g->k > 0 && across * g->n <= TKG_NARROW * TKG_NARROW &&
          tkg__narrow_kernels();
 }
 

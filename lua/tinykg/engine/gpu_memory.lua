@@ -20,9 +20,15 @@ gpu_memory.PAGE = 2 * MIB
 ---@return number bytes at most
 function gpu_memory.nccl() return C.tkg_engine_link_bytes(runtime.engine) end
 
---- All of it. ---@param blocks integer tensors of 1 MiB or more ---@return number bytes
-function gpu_memory.beside(blocks)
-  return gpu_memory.CONTEXT + gpu_memory.WORKSPACE + gpu_memory.nccl() + blocks * gpu_memory.PAGE
+--- What cuSPARSE keeps for sums over edges, where the precision is 'fast' (kernels/cuda/spmm.cu).
+---@return number bytes at most
+function gpu_memory.cusparse() return C.tkg_engine_library_bytes(runtime.engine) end
+
+--- All of it. ---@param plan {blocks: integer, cusparse: number?} a WidthPlan
+---@return number bytes
+function gpu_memory.beside(plan)
+  return gpu_memory.CONTEXT + gpu_memory.WORKSPACE + gpu_memory.nccl() + (plan.cusparse or 0) +
+    plan.blocks * gpu_memory.PAGE
 end
 
 return gpu_memory

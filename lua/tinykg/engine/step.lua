@@ -148,12 +148,17 @@ local function outputs_of(self, results)
   return asked, nodes
 end
 
---- Gives the results from number `first` on their tensors.
+--- Gives the results from number `first` on their tensors, whose bytes count as allocated.
 local function keep_results(asked, outputs, first)
+  local elements = 0
   for i = first, #asked do
     local t, kept = asked[i], ffi.gc(outputs[i - 1], C.tkg_tensor_release)
-    if not t.kept then t.kept, t.tape, t.node = kept, nil, nil end
+    if not t.kept then
+      t.kept, t.tape, t.node = kept, nil, nil
+      elements = elements + C.tkg_tensor_size(kept, -1)
+    end
   end
+  runtime.allocated(4 * elements)
 end
 
 --- The number of a loss, its value before the update even if it is a parameter. Frees its tensor:

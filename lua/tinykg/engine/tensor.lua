@@ -414,7 +414,10 @@ function Tensor.__index(t, key)
   if method then return method end
   if key == 'grad' and rawget(t, 'kept') then
     local gradient = C.tkg_tensor_gradient(t.kept)
-    return gradient ~= nil and wrap(gradient) or nil
+    if gradient == nil then return nil end
+    gradient = wrap(gradient) -- which the next one replaces, but not before Lua collects this
+    runtime.allocated(4 * C.tkg_tensor_size(t.kept, -1))
+    return gradient
   end
   if type(key) == 'number' then return methods.row(t, key) end
 end

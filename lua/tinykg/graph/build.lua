@@ -11,12 +11,21 @@ local build = {}
 
 local RELATIONS, ONE_WAY = C.TKG_GRAPH_RELATIONS, C.TKG_GRAPH_ONE_WAY
 
+--- Errors: more edges than kernels count (engine/data/graph.h).
+local function check_number(n)
+  local most = C.TKG_GRAPH_MOST_EDGES
+  if n > most then
+    fail('graph: %.0f edges, with their inverses and loops: at most %d', n, most)
+  end
+end
+
 --- Growing FFI arrays of heads, relations, tails and weights, if `weighted`. `own`: the same, to be
 --- freed.
 ---@class Edges
 ---@field n integer ---@field heads ffi.cdata*
 ---@field relations ffi.cdata* ---@field tails ffi.cdata* ---@field weights ffi.cdata*?
 local function edges(most, weighted)
+  check_number(most)
   local heads, relations, tails = arrays.ints(most), arrays.ints(most), arrays.ints(most)
   local weights = weighted and arrays.floats(most) or nil
   return {n = 0, heads = heads, relations = relations, tails = tails, weights = weights,
@@ -78,6 +87,7 @@ function build.of_triples(o)
   if n ~= n_relations or n ~= n_tails then
     fail('graph: %d heads, %d relations, %d tails', n, n_relations, n_tails)
   end
+  check_number(n)
   local two = type(o.nodes) == 'table'
   local g = {n = n, heads = heads, relations = relations, tails = tails}
   g.nodes = check_count('nodes', two and o.nodes[1] or o.nodes)

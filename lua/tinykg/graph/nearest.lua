@@ -30,7 +30,11 @@ local function rank(rows, n, k, ids, similarities)
   local status = C.tkg_rank(runtime.engine, list, list, 1, n, all, all, n, each, all, k, ids,
                             similarities)
   arrays.free(all, each)
-  if status ~= 0 then fail('graph.nearest: %s', ffi.string(C.tkg_error())) end
+  if status == 0 then return end
+  local why = ffi.string(C.tkg_error())
+  local row, column = why:match('row (%d+).*column (%d+) is NaN')
+  fail('graph.nearest: %s', row and ('the similarity of rows %s and %s is NaN'):format(row, column)
+    or why)
 end
 
 --- Writes the k of a row's k + 1 best, `best`, that are not the row itself.
@@ -71,7 +75,7 @@ local function sort(n, k, ids, similarities)
     for j = 0, k - 1 do
       local at = row * k + j
       local id, s = ids[at], similarities[at]
-      if s ~= s then fail('graph.nearest: row %d of %d has a NaN', row, n) end
+      if s ~= s then fail('graph.nearest: the similarity of rows %d and %d is NaN', row, id) end
       if id < 0 then id, s = (row + j + 1) % n, 0 end
       while at > row * k and ids[at - 1] > id do
         ids[at], similarities[at] = ids[at - 1], similarities[at - 1]

@@ -54,13 +54,18 @@ end
 
 --- What a GPU needs beside the run.
 local function beside(choice)
-  return format.table{
+  local rows = {
     {'on the GPU', ''},
     {"  the driver's context, at most", format.bytes(gpu_memory.CONTEXT)},
     {"  cuBLAS's workspace", format.bytes(gpu_memory.WORKSPACE)},
     {('  whole pages for %d large blocks, at most'):format(choice.plan.blocks),
      format.bytes(choice.plan.blocks * gpu_memory.PAGE)},
     {'  the run', format.bytes(choice.plan.memory.peak)}}
+  local cusparse = choice.plan.cusparse
+  if cusparse > 0 then
+    table.insert(rows, 4, {"  cuSPARSE's matrices, at most", format.bytes(cusparse)})
+  end
+  return format.table(rows)
 end
 
 --- The choice as text. ---@param choice Choice ---@return string

@@ -21,7 +21,6 @@ Average.__index = Average
 ---@return Average? none if ema is 0
 local function new_average(model, o)
   if o.ema == 0 then return nil end
-  if o.ema < 0 or o.ema >= 1 then error(('option ema: %g is not in [0, 1)'):format(o.ema), 0) end
   if o.parameter_bits == 16 then
     error('option ema: there are no averages of parameters of 16 bits: leave parameter_bits at 32',
           0)

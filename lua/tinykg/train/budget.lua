@@ -35,7 +35,7 @@ function budget.room(s)
     return {bytes = s.budget, name = 'the budget', takes = peak_of}
   elseif s.device_memory then
     return {bytes = s.device_memory, name = "the GPU's memory", device = true,
-            takes = function(width) return peak_of(width) + gpu_memory.beside(width.blocks) end}
+            takes = function(width) return peak_of(width) + gpu_memory.beside(width) end}
   end
   local free = free_memory()
   if free and ranks.size() > 1 then

@@ -162,7 +162,6 @@ end
 ---@return Run
 function train.new(recipe, data, o, settings)
   if data.train.n == 0 then error('the data set has no training interactions', 0) end
-  schedule.check(o)
   local self = setmetatable({recipe = recipe, data = data, o = o, settings = settings}, Run)
   self.metric = watched(o, data, cuts_of(o, settings), recipe.metrics)
   runtime.uncollected(build, self)

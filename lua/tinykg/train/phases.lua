@@ -303,6 +303,7 @@ end
 function Phase:last(epoch)
   if not self.part or self.count < 2 then return end
   source_line.within(self.loss, self.step, (batches_of(self, epoch, self.count - 1)()))
+  if self.accumulator then self.accumulator:take(self.count, true) end
 end
 
 -- ---- figures ----

@@ -179,8 +179,12 @@ end
 
 --- A value, or its text converted to the type of the option's default. Errors: another type.
 local function convert(o, value)
+  if type(o.default) == 'number' and tonumber(value) then
+    local number = tonumber(value)
+    if math.abs(number) < math.huge then return number end
+    error(('option %s: %g is not a finite number'):format(o.name, number), 0)
+  end
   if type(value) == type(o.default) then return value end
-  if type(o.default) == 'number' and tonumber(value) then return tonumber(value) end
   if type(o.default) == 'boolean' and (value == 'true' or value == 'false') then
     return value == 'true'
   end
@@ -195,9 +199,30 @@ local function check_choice(option, value)
                       table.concat(list, ', ', 1, #list - 1), list[#list]), 0)
 end
 
+-- Least values of whole numbers.
 local WHOLE = {dim = 1, batch_size = 1, epochs = 1, negatives = 1, neighbors = 1, hops = 1,
                intents = 1, memory = 1, eval_every = 1, accumulate = 1, patience = 0,
-               plateau = 1, layers = 0, relation_dim = 1, kg_batch_size = 1}
+               plateau = 1, layers = 0, relation_dim = 1, kg_batch_size = 1, eval_users = 0}
+
+local function below_0(x) return x < 0 and 'is below 0' end
+local function no_share(x) return (x < 0 or x >= 1) and 'is not in [0, 1)' end
+
+-- What is wrong with a value that is any number.
+local WRONG = {
+  lr = below_0, l2 = below_0, weight_decay = below_0, warmup = below_0, clip = below_0,
+  ema = no_share, dropout = no_share, node_dropout = no_share,
+  decay = function(x) return (x <= 0 or x > 1) and 'is not above 0 and at most 1' end,
+}
+
+--- Errors: a number outside of what the option may be.
+local function check_number(name, value)
+  local least = WHOLE[name]
+  if least and (value % 1 ~= 0 or value < least) then
+    error(string.format('option %s: %s is not a whole number >= %d', name, value, least), 0)
+  end
+  local wrong = WRONG[name] and WRONG[name](value)
+  if wrong then error(('option %s: %g %s'):format(name, value, wrong), 0) end
+end
 
 --- Completes options: defaults, then the preset, then those given. The metatable's `asked` has the
 --- names of the last two, for defaults that only some data can have. Errors: unknown names and
@@ -224,12 +249,10 @@ function Recipe:complete(given)
       end
     end
   end
-  for _, option in ipairs(self.options) do check_choice(option, o[option.name]) end
-  for name, least in pairs(WHOLE) do
-    local value = o[name]
-    if type(value) == 'number' and (value % 1 ~= 0 or value < least) then
-      error(string.format('option %s: %s is not a whole number >= %d', name, value, least), 0)
-    end
+  for _, option in ipairs(self.options) do
+    local value = o[option.name]
+    check_choice(option, value)
+    if type(value) == 'number' then check_number(option.name, value) end
   end
   return o
 end

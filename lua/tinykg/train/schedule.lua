@@ -14,17 +14,6 @@ local SHARES = {
   plateau = function(_, _, decay, drops) return decay ^ drops end,
 }
 
---- Checks the options decay, warmup and clip.
----@param o {decay: number, warmup: number, clip: number}
-function schedule.check(o)
-  if not (o.decay > 0 and o.decay <= 1) then
-    error(string.format('option decay: %g is not above 0 and at most 1', o.decay), 0)
-  end
-  for _, name in ipairs{'warmup', 'clip'} do
-    if o[name] < 0 then error(('option %s: %g is below 0'):format(name, o[name]), 0) end
-  end
-end
-
 --- The factor of lr in an epoch.
 ---@param o {schedule: string, decay: number, epochs: integer}
 ---@param epoch integer from 1 ---@param drops? integer of plateaus so far, 0

@@ -1,11 +1,15 @@
 --- Sums over edges by cuSPARSE (kernels/cuda/spmm.cu) on the checking runtime, whose own products
 --- stand for the library's: whatever the way, the orientation and the weights, they are the sums of
---- our own kernel; captured steps go on after a graph was freed; what was chosen can be set.
+--- our own kernel; captured steps go on after a graph was freed; what was chosen can be set; it
+--- takes no more memory than is planned.
 ---   tinykg tests/kernels/ptx/sparse.lua
+local ffi = require 'ffi'
 local lfs = require 'lfs'
+local C = require 'tinykg.engine.lib'
 local demo = require 'tinykg.data.demo'
 local read_file = require 'tinykg.base.read_file'
 local run_folder = require 'tinykg.run.folder'
+local runtime = require 'tinykg.engine.runtime'
 local tk = require 'tinykg'
 local ways = require 'tinykg.engine.profile.ways'
 
@@ -81,6 +85,50 @@ local function losses(device)
   return list, step:figure('replayed')
 end
 
+-- ---- what it takes of the device is planned ----
+
+ffi.cdef 'int setenv(const char *name, const char *value, int overwrite);'
+
+--- Runs steps with sums both ways, with weights and without, where the library's buffers take so
+--- many bytes more. Returns the ways, the bytes of the device that are in no tensor and not in the
+--- arena, at most, and those that were planned.
+local function bytes_of_library(more)
+  ffi.C.setenv('TKG_CHECK_BUFFER', tostring(more), 1)
+  local chosen, taken, planned
+  runtime.apart(function()
+    ways.set{}
+    tk.seed(8)
+    local g, weight, x = made_graph(4), tk.randn(EDGES), tk.parameter(tk.randn(NODES, 32))
+    local step = tk.step(function()
+      return (g:aggregate(g:aggregate(x)) + g:aggregate(x, {weight = weight})):square():mean()
+    end, {optimizer = tk.optim.sgd{lr = .1}}):plan()
+    collectgarbage()
+    C.tkg_memory_reset_peak(runtime.engine)
+    local before = tk.memory()
+    for _ = 1, STEPS do step() end
+    local after = tk.memory()
+    chosen, planned = ways.chosen(), C.tkg_engine_library_bytes(runtime.engine)
+    taken = after.device.peak - before.device.used - (after.peak.total - before.live.total)
+  end)
+  ffi.C.setenv('TKG_CHECK_BUFFER', '0', 1)
+  return chosen, taken, planned
+end
+
+local function check_memory()
+  tk.precision 'fast'
+  local _, taken, planned = bytes_of_library(2 ^ 20)
+  if not (taken > 2 ^ 20 and taken <= planned) then
+    error(('%.0f bytes taken, %.0f planned'):format(taken, planned), 0)
+  end
+  -- of a buffer that is larger than planned no algorithm is taken
+  local chosen
+  chosen, taken, planned = bytes_of_library(2 ^ 21)
+  for shape, way in pairs(chosen) do
+    if way ~= 'own' and way ~= 'cuSPARSE CSR_ALG2' then error(shape .. ': ' .. way, 0) end
+  end
+  if taken > planned then error(('%.0f bytes taken, %.0f planned'):format(taken, planned), 0) end
+end
+
 -- ---- a run keeps what was chosen, and goes on with it ----
 
 local function config_ways(out) return run_folder.config(out).ways end
@@ -141,6 +189,7 @@ if replayed < STEPS then error(('only %d steps were replayed'):format(replayed),
 local kept = ways.chosen()
 ways.set(kept)
 for shape, way in pairs(kept) do assert(ways.chosen()[shape] == way, shape) end
+check_memory()
 local ok, message = pcall(ways.set, {['a sum'] = 'cuSPARSE CSR_ALG1'})
 assert(not ok and message:match "ways: 'a sum: cuSPARSE CSR_ALG1' is none", message)
 check_run()

@@ -226,6 +226,19 @@ describe('data convert', function()
     end
   end)
 
+  it('writes names with tabs so that they are read again', function()
+    local dir = fixtures.dir { ['interactions.csv'] = 'user,item\n"u\t1","a\tb"\nu2,"a b"\n',
+      ['kg.csv'] = 'head,relation,tail\n"a\tb","is\ta",e\n' }
+    for _, format in ipairs { 'kgat', 'kgcn', 'recbole' } do
+      local to, out = convert(dir, format)
+      assert.matches('tabs or line breaks: blanks stand for them', out)
+      local again = data.load(to).names
+      assert.equal(2, again.items.count)
+      assert.truthy(again.users:id 'u 1')
+      assert.truthy(again.relations:id 'is a')
+    end
+  end)
+
   it('tells names apart that are alike', function()
     local set = fixtures.dir { ['train.txt'] = '0 0 1\n1 1\n', ['test.txt'] = '1 0\n',
       ['kg_final.txt'] = { '0 0 2', '1 0 3' },

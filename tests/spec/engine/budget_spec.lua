@@ -319,6 +319,25 @@ describe('a run with a budget', function()
     shell.refuses('memory ' .. ARGUMENTS .. data .. gpu .. ' --budget 1G', 2, 'take one')
   end)
 
+  it("counts what cuSPARSE keeps of a GPU, where a recipe's precision is fast", function()
+    if not emulation.is_there() then return pending('no libtinykg_emu.so') end
+    local gpu = ' --bits 32 --device cuda --device-memory 8GiB --data ' .. data
+    fixtures.write(dir .. '/fast.lua', "require('tinykg').precision 'fast'\n" ..
+                   "return dofile 'recipes/lightgcn.lua'\n")
+    local found = json.decode(shell.prints(('memory %s/fast.lua --json%s'):format(dir, gpu)))
+    -- forward and backward through one graph, and one more while ways are timed: offsets, ids and
+    -- values, each at a multiple of 256 bytes, a buffer as large as offsets and values, 1 MiB
+    local set = tk.data.load(data)
+    local function array(n) return math.ceil(4 * n / 256) * 256 end
+    local nodes, edges = set.users + set.items, 2 * set:known().n
+    assert.equal(3 * (2 * array(nodes + 1) + 3 * array(edges) + 2 ^ 20), found.cusparse)
+    local text = shell.prints(('memory %s/fast.lua%s'):format(dir, gpu))
+    local size =
+      text:match("\ncuSPARSE's matrices: at most ([%d.]+ MiB) of the GPU beside that\n")
+    assert.matches(("\n  cuSPARSE's matrices, at most +%s\n"):format(size), text)
+    assert.is_nil(json.decode(shell.prints('memory recipes/lightgcn.lua --json' .. gpu)).cusparse)
+  end)
+
   it('takes measured sensitivities from a file, and refuses others', function()
     local path = dir .. '/c.json'
     local base = memory '--set epochs=2 --set optimizer_bits=32'

@@ -90,6 +90,40 @@ describe('sums over edges in a group', function()
   end)
 end)
 
+describe('a bias behind a product', function()
+  local before, there
+  setup(function()
+    before = tk.device()
+    there = before ~= 'cpu' or emulation.open 'emu'
+  end)
+  teardown(function() tk.device(before) end)
+
+  --- Bytes that ops move, by name, in a step of x:matmul(w) + b of so many columns.
+  local function moved(n, cols)
+    local x, w = tk.randn(n, 32):keep(), tk.parameter(tk.randn(32, cols))
+    local b = tk.parameter(tk.randn(cols))
+    local step = tk.step(function() return (x:matmul(w) + b):tanh():square():sum() end)
+    step()
+    local bytes = {}
+    for _, row in ipairs(step:traffic().ops) do bytes[row.op] = row.bytes end
+    return bytes
+  end
+
+  it('is added, and its gradient summed, in the tile of the product', function()
+    if not there then return pending('no libtinykg_emu.so') end
+    local n, cols = 8192, 32
+    local bytes = moved(n, cols)
+    assert.equal(4 * cols, bytes.add)        -- the bias alone
+    assert.is_true(bytes.sum < .05 * 4 * n * cols) -- parts of sums
+  end)
+
+  it('is added in the tile that follows where rows are too wide for one', function()
+    if not there then return pending('no libtinykg_emu.so') end
+    local n, cols = 1024, 2000
+    assert.equal(4 * n * cols + 4 * cols, moved(n, cols).add) -- the product is read once
+  end)
+end)
+
 describe('weight gradients', function()
   it('of a layer used again and again do not end a group', function()
     if tk.device() == 'cpu' then return pending('the CPU runs small values in tiles') end

@@ -19,7 +19,8 @@ describe('tinykg memory', function()
 
   --- Figures of a plan beside those of some epochs of training: the same bytes.
   local function agrees(arguments, count, epochs)
-    arguments = arguments .. ' --set eval_every=1 --set epochs=' .. (epochs or 1)
+    local every = arguments:find('eval_every', 1, true) and '' or ' --set eval_every=1'
+    arguments = arguments .. every .. ' --set epochs=' .. (epochs or 1)
     local plan, out = planned(arguments), dir .. '/run'
     shell.prints('run ' .. arguments .. ' --quiet --force --out ' .. out)
     local summary = fixtures.json(out .. '/summary.json')
@@ -54,6 +55,12 @@ describe('tinykg memory', function()
     agrees('recipes/ckan.lua --bits 2 --set user_triples=4 --set item_triples=4' .. on, 1, 2)
     agrees('recipes/diffkg.lua --bits 2 --set dim=16 --set hidden=32' .. on, 2, 2)
     agrees('recipes/mcclk.lua --bits 2 --set dim=16' .. on, 1, 3)
+    -- an epoch without an evaluation before it begins beside the memory of the last one's steps
+    agrees('recipes/mcclk.lua --bits 2 --set dim=16 --set eval_every=2' .. on, 1, 5)
+    -- gradients of many batches are added up in the memory of one batch's
+    agrees('recipes/bpr-mf.lua --bits 32 --set accumulate=3 --set batch_size=64' .. on, 1, 2)
+    agrees('recipes/kgat.lua --bits 2 --data-set task=ranking --set accumulate=2 ' ..
+           '--set batch_size=64' .. on, 2, 2)
     -- pairs, of which many are scored at once, and a sample of them
     agrees('recipes/kgcn.lua --bits 2 --data-set task=ranking' .. on)
     agrees('recipes/kgcn.lua --bits 2 --data-set task=ranking --set eval_negatives=uni100 ' ..

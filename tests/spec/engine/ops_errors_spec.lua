@@ -72,6 +72,7 @@ local RECORDING = {
   {function() return (a34:sum(3)) end, 'sum: dimension 3 of a tensor with 2'},
   {function() return (a34:mean(0)) end, 'size: dimension 0 of a tensor with 2'},
   {function() return (cube:max(1)) end, 'max: the last dimension'},
+  {function() return (tk.zeros(3, 0):max(2)) end, 'max: f32 [3, 0]: there is no largest'},
   {function() return (a34:dropout(1)) end, 'dropout: 1 is not in [0, 1)'},
   {function() return (tk.dot(a34, a35)) end, 'dot: f32 [3, 4] and f32 [3, 5] do not fit'},
   {function() return (tk.dot(scalar, scalar)) end, 'dot: f32 [] does not fit', 'no rows'},
@@ -237,6 +238,76 @@ local RUNNING = {
    'aggregate_max: row 0 has no edge 2'},
 }
 
+-- Ids are looked at where there is nothing to compute: no columns, no rows, no edges, no heads.
+local d0, n0, none = tk.zeros(3, 0), tk.zeros(0, 4), tk.zeros(0, 0)
+local bad, bads = tk.ids {0, 1, 9}, tk.ids {{0}, {1}, {9}}
+local NO_EDGES, NO_HEADS = tk.ids {unpack(graphs.pack(3, 2, {}, graphs.ONE_WAY))},
+  tk.ids {unpack(graphs.pack(0, 2, {}, graphs.ONE_WAY))}
+local t0, z31 = tk.zeros(2, 0), tk.zeros(3, 1)
+
+--- A function that runs op `name`, and the error's text.
+local function empty_op(text, name, ...)
+  local given = {...}
+  return {function() return (op(name, unpack(given)):totable()) end, name .. ': ' .. text}
+end
+
+local BEYOND_2 = 'id 9 at position 2 is outside 0..2'
+local BEYOND_1 = 'id 9 at position 2 is outside 0..1'
+local NO_ROWS = 'id 0 at position 0, but there are no rows'
+local WITHOUT_ELEMENTS = {
+  empty_op(BEYOND_2, 'gather', {}, d0, bad),
+  empty_op(NO_ROWS, 'gather', {}, n0, bad),
+  empty_op(NO_ROWS, 'gather', {}, none, bad),
+  empty_op(NO_ROWS, 'take', {}, d0, bads),
+  empty_op(BEYOND_2, 'scatter_add', {shape = {3, 0}}, d0, bad),
+  empty_op(NO_ROWS, 'scatter_add', {shape = {0, 4}}, a34, bad),
+  empty_op(NO_ROWS, 'take_grad', {shape = {3, 0}}, z31, bads),
+  empty_op(BEYOND_1, 'grouped_matmul', {}, d0, tk.zeros(2, 0, 5), bad),
+  empty_op(BEYOND_1, 'grouped_matmul', {}, a34, tk.zeros(2, 4, 0), bad),
+  empty_op(NO_ROWS, 'grouped_matmul', {}, a34, tk.zeros(0, 4, 5), bad),
+  empty_op(BEYOND_1, 'grouped_outer', {shape = {2, 0, 4}}, d0, a34, bad),
+  empty_op(NO_ROWS, 'grouped_outer', {shape = {0, 4, 4}}, a34, a34, bad),
+  empty_op(NO_ROWS, 'inverse_index', {shape = {0}}, bad),
+  empty_op(NO_ROWS, 'first_index', {0}, bad),
+  empty_op(BEYOND_2, 'aggregate_rows', {3, 2, 5, 8}, ONE_WAY, t0, bad),
+  empty_op(BEYOND_2, 'aggregate_rows', {3, 2, 0, 8}, NO_EDGES, a24, bad),
+  empty_op(NO_ROWS, 'aggregate_rows', {0, 2, 0, 8}, NO_HEADS, a24, bad),
+  empty_op(BEYOND_2, 'aggregate_mul_rows', {3, 2, 5, KINDS}, BY_RELATION, t0, d0, bad),
+  empty_op('id 9 at position 1 is outside 0..2', 'aggregate_indexed', {3, 2, 5, 8}, ONE_WAY, d0,
+           beyond),
+  empty_op('id 9 at position 1, but there are no rows', 'aggregate_indexed', {3, 2, 5, 8}, ONE_WAY,
+           none, tk.ids {-1, 9}),
+  empty_op('id 9 at position 1, but there are no rows', 'aggregate_indexed', {3, 2, 5, 8}, ONE_WAY,
+           n0, tk.ids {-1, 9}),
+  empty_op('id 9 at position 1 is outside 0..2', 'aggregate_indexed', {3, 2, 0, 8}, NO_EDGES, a34,
+           beyond),
+  empty_op('id 9 at position 1 is outside 0..2', 'aggregate_indexed', {0, 2, 0, 8}, NO_HEADS, a34,
+           beyond),
+  empty_op('id 9 at position 1 is outside 0..2', 'aggregate_mul_indexed', {3, 2, 5, KINDS},
+           BY_RELATION, d0, d0, beyond),
+  empty_op(BEYOND_2, 'aggregate_relation_rows', {3, 2, 5, KINDS, shape = {3, 0}}, BY_RELATION, d0,
+           t0, bad),
+  empty_op(BEYOND_2, 'sddmm_relation', {3, 2, 5, KINDS}, BY_RELATION, d0, t0, bad, v5),
+  empty_op(NO_ROWS, 'triples', {3, 2, 0, 8}, NO_EDGES, bad),
+  empty_op('row 0 has no edge 0', 'aggregate_max', {3, 2, 0, 8}, NO_EDGES, tk.zeros(2, 1), bads),
+  empty_op(BEYOND_1, 'relation_score', {}, d0, t0, bads),
+  empty_op(NO_ROWS, 'relation_score', {}, a34, n0, bads),
+  empty_op(BEYOND_1, 'neighbor_sum', {}, z31, t0, bads),
+  empty_op(NO_ROWS, 'neighbor_sum', {}, z31, none, bads),
+  empty_op(BEYOND_1, 'neighbor_dot', {1}, d0, t0, bads),
+  empty_op(NO_ROWS, 'neighbor_dot', {1}, a34, n0, bads),
+  empty_op(BEYOND_1, 'neighbor_scatter', {shape = {2, 0}}, z31, d0, bads),
+  empty_op(NO_ROWS, 'neighbor_scatter', {shape = {0, 4}}, z31, a34, bads),
+  empty_op(BEYOND_1, 'lookup', {}, heads, tails, bad, empty:reshape(3, 0), v3),
+  empty_op(BEYOND_1, 'lookup', {}, tk.ids {0, 0, 0}, empty, bad, bads, tk.zeros(0)),
+  empty_op('row 0 is entries 0..9 of a table of 3', 'lookup', {}, tk.ids {0, 9}, tails, first,
+           empty:reshape(1, 0), v3),
+  empty_op('id -1 at position 1', 'dropout', {}, d0, tk.ids {0, -1, 4}),
+  empty_op(NO_ROWS, 'sample_neighbors', {2}, first, empty, empty, bad),
+  empty_op(NO_ROWS, 'sample_negatives', {2, 0, 5}, first, empty, bad),
+  empty_op(NO_ROWS, 'sample_tails', {2, 0, 5}, first, empty, empty, bad, bad),
+}
+
 local function message_of(fn)
   local ok, message = pcall(fn)
   assert(not ok, 'no error from line ' .. debug.getinfo(fn, 'S').linedefined)
@@ -267,6 +338,14 @@ describe('an error', function()
       end
     end
     tk.threads(0)
+  end)
+
+  it('comes of ids of an op that has no elements', function()
+    for k, case in ipairs(WITHOUT_ELEMENTS) do
+      local ok, message = pcall(case[1])
+      assert(not ok and message:find(case[2], 1, true),
+             ('case %d: %s\nexpected %s'):format(k, tostring(message), case[2]))
+    end
   end)
 
   it('is the same from a large table that several threads read', function()

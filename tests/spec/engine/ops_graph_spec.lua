@@ -2,6 +2,7 @@
 -- many for a filter, partial sums by relation; and gradients of norms from low-bit codes.
 local ffi = require 'ffi'
 local C = require 'tinykg.engine.lib'
+local tk = require 'tinykg'
 local tensor = require 'tinykg.engine.tensor'
 local graphs = require 'tests.support.graphs'
 local tensors = require 'tests.support.tensors'
@@ -128,7 +129,20 @@ describe('a packed graph', function()
     end
     assert.not_equal(0, (pack(3, 2, {0, 1}, {0, -4}, {1, 0}, graphs.RELATIONS)))
     assert.equal('graph: relation -4 of edge 1 is negative', ffi.string(C.tkg_error()))
-    assert.not_equal(0, C.tkg_graph_pack(1, 1, 2 ^ 31, nil, nil, nil, 0, nil, nil, nil))
+  end)
+
+  it('has no more edges than kernels count in 32 bits', function()
+    local most = C.TKG_GRAPH_MOST_EDGES
+    assert.equal(2 ^ 31 - 1 - 1024, most)
+    for _, n in ipairs {most + 1, 2 ^ 31 - 1, 2 ^ 31} do
+      local text = ('graph: %.0f edges, with their inverses and loops: at most %d'):format(n, most)
+      assert.not_equal(0, C.tkg_graph_pack(1, 1, n, nil, nil, nil, 0, nil, nil, nil))
+      assert.equal(text, ffi.string(C.tkg_error()))
+      -- before anything is read, or made
+      local one = ffi.new 'int32_t[1]'
+      local ok, message = pcall(tk.graph, {head = one, tail = one, n = n, nodes = 1})
+      assert(not ok and message:find(text, 1, true), message)
+    end
   end)
 end)
 

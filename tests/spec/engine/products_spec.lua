@@ -51,7 +51,7 @@ describe('a product of matrices', function()
 
   it('is right on both sides of every cut', function()
     local rows = {1, 3, 255, 256, 257, 511, 700}
-    local columns = {1, 5, 16, 31, 63, 64, 65, 80, 127, 128, 129}
+    local columns = {1, 5, 16, 31, 63, 64, 65, 80, 127, 128, 129, 324}
     for at, n in ipairs(columns) do
       for more, m in ipairs(rows) do
         local k = columns[(at * 3 + more) % #columns + 1]
@@ -84,6 +84,22 @@ describe('a product of matrices', function()
     for _, threads in ipairs{2, 3, 7} do
       for k, bytes in ipairs(bits(threads)) do assert.is_true(bytes == one[k], k) end
     end
+  end)
+
+  it('with a small matrix takes no buffer of the BLAS library, 128 MiB', function()
+    if not blas.narrow() or os.getenv 'TINYKG_CHECK' then return pending('the BLAS makes it') end
+    local code = [[
+      local tk = require 'tinykg'
+      local function most()
+        return tonumber(io.open('/proc/self/status'):read('*a'):match('VmPeak:%s*(%d+)'))
+      end
+      tk.threads(1) -- the C library reserves as much for each thread
+      local wide, tall = tk.ones(4, 324), tk.ones(500, 4)
+      local before = most()
+      wide:matmul(wide, {transpose_b = true}):sum():item()
+      tall:matmul(wide):sum():item()
+      print(most() - before < 65536)]]
+    assert.equal('true\n', shell.gives(0, ("./tinykg -e '%s'"):format(code:gsub("'", '"'))))
   end)
 
   it('needs no memory that may be executed', function()

@@ -389,6 +389,27 @@ describe('memory', function()
     settled()
   end)
 
+  it('of results and gradients of many steps is freed without being asked', function()
+    local w = tk.parameter(tk.zeros(1000, 1000))
+    local step = tk.step(function() return w:square():sum(), w * 2 end)
+    local LOOPS = {
+      step = function() local _, y = step() return y end,
+      gradient = function() step() return w.grad end,
+      no_grad = function() return tk.no_grad(function() return w * 2 end) end,
+    }
+    for name, fn in pairs(LOOPS) do
+      settled()
+      local most = 0
+      for _ = 1, 200 do -- 800 MB
+        fn()
+        most = math.max(most, tk.memory().live.total)
+      end
+      assert.is_true(most < 500e6, ('%s: there were %d bytes'):format(name, most))
+    end
+    w, step = nil, nil
+    settled()
+  end)
+
   it('peak and live are counted by kind', function()
     settled()
     C.tkg_memory_reset_peak(runtime.engine)

@@ -450,7 +450,7 @@ describe('training', function()
                    fixtures.message(trained, data, build, {ema = 0.9, parameter_bits = 16}))
   end)
 
-  it('refuses unknown schedules', function()
+  it('refuses unknown schedules and impossible numbers', function()
     assert.matches('option warmup: %-1 is below 0',
                    fixtures.message(trained, data, build, {warmup = -1}))
     assert.matches('option clip: %-1 is below 0',
@@ -459,6 +459,11 @@ describe('training', function()
                    fixtures.message(trained, data, build, {schedule = 'linear'}))
     assert.matches('option decay: 1.5 is not',
                    fixtures.message(trained, data, build, {decay = 1.5}))
+    assert.matches('option l2: %-1 is below 0', fixtures.message(trained, data, build, {l2 = -1}))
+    assert.matches('option warmup: %-?nan is not a finite number',
+                   fixtures.message(trained, data, build, {warmup = 'nan'}))
+    assert.matches('option eval_users: %-1 is not a whole number >= 0',
+                   fixtures.message(trained, data, build, {eval_users = -1}))
   end)
 
   -- ---- evaluation ----

@@ -102,10 +102,16 @@ end
 --- Bytes of NCCL's buffers.
 local function nccl() return require('tinykg.engine.gpu_memory').nccl() end
 
+--- Bytes of cuSPARSE's matrices; nil without any.
+local function cusparse(found)
+  return found.chosen.cusparse > 0 and found.chosen.cusparse or nil
+end
+
 --- `memory`, `kept` and `columns` are those of summary.json of such a run; `step` is memory without
 --- evaluations; `widths` has all planned widths, with the kept values of each phase; `chosen` what
 --- was changed to fit a budget; with --ranks, `exchanged` what a rank sends in a step of each
---- phase; with `traffic`, what a step moves and launches.
+--- phase; `cusparse` bytes beside `memory`, with the precision 'fast'; with `traffic`, what a step
+--- moves and launches.
 local function print_json(recipe, data, s, found, traffic)
   local json, tk = require 'tinykg.base.json', require 'tinykg'
   local memory_plan, choice = require 'tinykg.train.memory.plan', found.choice
@@ -116,6 +122,7 @@ local function print_json(recipe, data, s, found, traffic)
   print(json.encode{
     recipe = recipe.name, data = data.name, device = tk.device(), threads = tk.threads(),
     rounding = s.rounding, ranks = s.ranks, nccl = s.ranks and nccl() or nil,
+    cusparse = cusparse(found),
     bits = found.bits, memory = found.chosen.memory,
     kept = found.chosen.kept, step = found.chosen.step, columns = columns, widths = widths,
     limit = found.room and found.room.bytes, fits = json.array(found.fits),
@@ -144,6 +151,10 @@ local function print_text(recipe, data, s, found, a)
   if a.traffic then print(require('tinykg.cli.traffic_table')(found.chosen.traffic) .. '\n') end
   if nccl() > 0 then
     print(("NCCL's buffers: at most %s of the GPU beside that"):format(format.bytes(nccl())))
+  end
+  if cusparse(found) then
+    print(("cuSPARSE's matrices: at most %s of the GPU beside that"):format(
+      format.bytes(cusparse(found))))
   end
   print(fit_text(found))
 end

@@ -8,7 +8,7 @@ local function any_name(names, pattern)
   end
 end
 
-local function one_line(name) return (name:gsub('[\r\n]+', ' ')) end
+local function one_field(name) return (name:gsub('[\t\r\n]+', ' ')) end
 
 -- Writes a list of names and ids; `more` is the third column.
 local function list(out, file, names, more)
@@ -18,13 +18,13 @@ local function list(out, file, names, more)
     out:say('%s: some names have blanks, so its columns are separated by tabs', file)
   end
   out:file(file, function(put)
-    if any_name(names, '[\r\n]') then
-      out:say('%s: some names have line breaks: blanks stand for them', file)
+    if any_name(names, '[\t\r\n]') then
+      out:say('%s: some names have tabs or line breaks: blanks stand for them', file)
     end
     put(table.concat({ 'org_id', 'remap_id', more and 'freebase_id' }, gap) .. '\n')
     for id = 0, names.count - 1 do
-      local last = more and gap .. one_line(more:name(id)) or ''
-      put(one_line(names:name(id)) .. gap .. ('%d'):format(id) .. last .. '\n')
+      local last = more and gap .. one_field(more:name(id)) or ''
+      put(one_field(names:name(id)) .. gap .. ('%d'):format(id) .. last .. '\n')
     end
   end)
 end

@@ -4,6 +4,7 @@
 local C = require 'tinykg.engine.lib'
 local evaluate = require 'tinykg.train.evaluate'
 local format = require 'tinykg.base.format'
+local gpu_memory = require 'tinykg.engine.gpu_memory'
 local phases = require 'tinykg.train.phases'
 local progress = require 'tinykg.base.progress'
 local runtime = require 'tinykg.engine.runtime'
@@ -28,6 +29,7 @@ plan.WIDTHS = {32, 8, 4, 2, 1}
 ---@field moved number bytes that the ops of an epoch read and write
 ---@field traffic table what the step that moves most moves and launches (phases.traffic)
 ---@field blocks integer tensors of 1 MiB or more at a time, at most
+---@field cusparse number bytes that it keeps beside that on a GPU, with the precision 'fast'
 
 -- ---- one run ----
 
@@ -52,7 +54,8 @@ local function rehearse_evaluation(run, part)
 end
 
 --- Plans a run: two epochs, since begin_epoch may do more from the second on, and evaluations
---- where they are in a run. ---@return WidthPlan without `bits`
+--- where they are in a run. An epoch that follows another finds the memory of that one's steps; one
+--- that follows an evaluation does not. ---@return WidthPlan without `bits`
 local function rehearse(run)
   local o, out, none = run.o, {blocks = 0}, {}
   local function add(what, fn, ...)
@@ -63,15 +66,16 @@ local function rehearse(run)
     out[what] = larger(run:memory(), out[what] or none)
     out.blocks = math.max(out.blocks, C.tkg_memory_blocks(runtime.engine))
   end
-  local epochs = math.min(2, o.epochs)
-  for epoch = 1, epochs do
-    add('step', rehearse_epoch, epoch)
-    if epoch == epochs or o.eval_every < o.epochs then
-      add('evaluation', rehearse_evaluation, 'valid')
-    end
+  add('step', rehearse_epoch, 1)
+  if o.eval_every > 1 and o.epochs > 1 then add('step', rehearse_epoch, 2) end
+  add('evaluation', rehearse_evaluation, 'valid')
+  if o.eval_every < o.epochs then
+    add('step', rehearse_epoch, o.eval_every + 1)
+    add('evaluation', rehearse_evaluation, 'valid')
   end
   add('evaluation', rehearse_evaluation, 'test')
   out.kept, out.phases = phases.kept(run.phases), phases.saved(run.phases)
+  out.cusparse = gpu_memory.cusparse()
   out.traffic, out.exchanged = phases.traffic(run.phases), phases.exchanged(run.phases)
   out.moved, out.reference_peak = phases.moved(run.phases), phases.reference_peak(run.phases)
   return out

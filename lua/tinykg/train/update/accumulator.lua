@@ -52,14 +52,17 @@ local function to_its_end(fn, ...)
   if not ok then error(why, 0) end
 end
 
---- Adds the gradients that a step has left, and forgets them.
+--- Adds the gradients that a step has left, and frees them: Lua's collector would keep those of
+--- many steps.
 local function add(self)
   for _, entry in ipairs(self.sums) do
-    local gradient = entry.of.grad
-    if gradient then
+    local gradient = C.tkg_tensor_gradient(entry.of.kept)
+    if gradient ~= nil then
+      gradient = tensor.wrap(gradient)
       entry.add(gradient)
       entry.seen = true
       C.tkg_tensor_drop_gradient(entry.of.kept)
+      gradient:free()
     end
   end
 end
