@@ -69,7 +69,8 @@ static int bits_of(int64_t n) {
   return bits;
 }
 
-tkg_argsort tkg__argsort_plan(int64_t count, int64_t n) {
+/* The order alone, without scratch. */
+static tkg_argsort order_of(int64_t count, int64_t n) {
   tkg_argsort o = {};
   const int place_bits = count > 0 ? bits_of(count - 1) : 0;
   const int64_t array = tkg_ceil(4 * count, 256) * 256;
@@ -79,6 +80,11 @@ tkg_argsort tkg__argsort_plan(int64_t count, int64_t n) {
   o.shift = o.bits + place_bits <= 32 ? place_bits : 0;
   o.places = o.shift ? 0 : array;
   o.order_bytes = o.places + array;
+  return o;
+}
+
+tkg_argsort tkg__argsort_plan(int64_t count, int64_t n) {
+  tkg_argsort o = order_of(count, n);
   if (count <= MOST_FEW) return o;
   take_scratch(&o, 4 * count); /* unsorted keys, at its begin */
   o.unsorted_places = o.shift ? 0 : take_scratch(&o, 4 * count);
@@ -139,6 +145,6 @@ tkg_ids_order tkg__ids_order(const tkg_node *node, const tkg_node *const *in, bo
     return r;
   }
   r.n = node->op == TKG_OP_GROUPED_MATMUL ? in[1]->shape[0] : node->shape[0];
-  r.bytes = tkg__argsort_plan(tkg__count(in[r.input]), r.n).order_bytes;
+  r.bytes = order_of(tkg__count(in[r.input]), r.n).order_bytes;
   return r;
 }
