@@ -241,7 +241,7 @@ static bool replaces_in_group(const tkg_planner *z, const tkg_group *g, int v, i
   const tkg_program *p = z->p;
   const tkg_node *from = &z->tape->nodes[v], *n = &z->tape->nodes[i];
   if (p->storage[v] != v || z->last[v] != g->first || from->op == TKG_OP_LEAF) return false;
-  if (p->group_of[v] == p->group_of[i]) return false; /* the group writes it */
+  if (p->group_of[v] == p->group_of[i]) return false;         /* the group writes it */
   if (g->wide > 0 && !tkg__is_wide_value(p, i)) return false; /* others have other elements */
   return tkg__bytes(from) == tkg__bytes(n) && from->dtype == n->dtype && is_dead(z, g, v, o);
 }

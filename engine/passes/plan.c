@@ -241,10 +241,9 @@ static void find_inside(tkg_planner *z) {
   tkg_program *p = z->p;
   const tkg_tape *tape = p->tape;
   for (int i = 0; i < tape->n; i++)
-    p->in_tile[i] =
-        p->group_of[i] >= 0 && tape->nodes[i].dtype == TKG_F32 &&
-        (tkg__in_small_group(p, i) || tkg__is_wide_value(p, i) ||
-         tkg__part(tape, &tape->nodes[i]) == TKG_PART_ROWS);
+    p->in_tile[i] = p->group_of[i] >= 0 && tape->nodes[i].dtype == TKG_F32 &&
+                    (tkg__in_small_group(p, i) || tkg__is_wide_value(p, i) ||
+                     tkg__part(tape, &tape->nodes[i]) == TKG_PART_ROWS);
   for (int i = 0; i < tape->n; i++) {
     const tkg_node *n = &tape->nodes[i];
     for (int k = 0; z->needed[i] && k < n->inputs; k++) {

@@ -1,5 +1,4 @@
--- A gradient that is added to a part of a whole, of which parts are taken: the same bits without the
--- whole.
+-- A gradient added to a part of a whole, of which parts are taken: the same bits without the whole.
 local tk = require 'tinykg'
 local reference = require 'tests.support.reference_ops'
 local tensors = require 'tests.support.tensors'
@@ -27,7 +26,9 @@ local function both(fn, shapes)
   return whole, parts
 end
 
-local function count(program, word) return select(2, program:gsub('b +%d+  ' .. word .. ' ', '')) end
+local function count(program, word)
+  return select(2, program:gsub('b +%d+  ' .. word .. ' ', ''))
+end
 
 describe('the gradient of what is concatenated', function()
   local shapes = {{N, D}, {N, D}, {N, D}}
