@@ -52,6 +52,8 @@ typedef struct tkg_tile_call {
 
 typedef struct tkg_tiling {
   int64_t rows, tile; /* rows 0: a small group, whose ops are computed as wholes, one by one */
+  int64_t wide; /* columns of the rows where these are too wide for a tile, which then has `tile`
+                   elements, wherever rows end; else 0 */
   int64_t first_row, whole_rows; /* of a group whose rows are dealt to ranks, else 0 (op.h) */
   int chunks;                    /* the rows are cut into so many: the parts of sums over rows */
   int finer;                     /* a part of tkg__row_parts is so many chunks; 0: rows are few, and
@@ -90,6 +92,10 @@ typedef struct tkg_tile_rules {
   /* Elements of the largest parameter whose update by Adam can be one of a group with rows = 0,
    * all of them with the same attributes. */
   int64_t updates;
+  /* Of backends that run groups of elementwise ops on rows for which a tile has no room: whether a
+   * node can be in one, and the elements of a tile. NULL: none do. */
+  bool (*runs_wide)(const tkg_node *node, const tkg_node *const *in);
+  int64_t wide_tile;
 } tkg_tile_rules;
 
 /* The order of the ids of an input, which a kernel makes before it adds rows up by id. Calls that

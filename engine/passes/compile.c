@@ -5,6 +5,7 @@
 
 #include "autodiff/grad.h"
 #include "base/error.h"
+#include "by_parts.h"
 #include "fp32_peak.h"
 #include "fuse_gather.h"
 #include "fuse_widen.h"
@@ -150,6 +151,7 @@ int tkg__compile(const tkg_tape *tape, const tkg_request *request, const tkg_pol
   }
   if (!status && policy->fuse) tkg__fuse_widen(p);
   if (!status && loss >= 0) status = tkg__save(p, policy);
+  if (policy->fuse && loss >= 0 && !status) tkg__by_parts(p);
   if (!status && policy->fuse) status = tkg__share_ids(p);
   p->divides = policy->divide;
   p->rank_bits = policy->rank_bits;

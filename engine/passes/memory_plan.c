@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/placement.h"
 #include "tile.h"
+#include "wide_groups.h"
 
 enum { ALIGN = 64 };
 
@@ -121,8 +122,10 @@ static int64_t lay_over(tkg_planner *z, int i, int o) {
 
 /* ---- memory of a group ---- */
 
-/* Bytes of a value in a tile of so many rows; of all of it in a small group, of 0 rows. */
-static int64_t bytes_in_tile(const tkg_node *n, int64_t rows) {
+/* Bytes of a value in a tile of so many rows, or of so many elements of a wide group; of all of it
+ * in a small group, of 0 rows. */
+static int64_t bytes_in_tile(const tkg_group *g, const tkg_node *n, int64_t rows) {
+  if (g->wide > 0) return rows * (int64_t)sizeof(float);
   return rows > 0 ? rows * tkg__tile_cols(n) * (int64_t)sizeof(float) : tkg__bytes(n);
 }
 
@@ -138,7 +141,8 @@ static int last_in_group(const tkg_planner *z, const tkg_group *g, int i) {
 }
 
 /* Takes over the place of input 0 in the tile, if this node is its last reader. */
-static bool take_over_in_tile(tkg_planner *z, int64_t rows, int i, int o, int last) {
+static bool take_over_in_tile(tkg_planner *z, const tkg_group *g, int64_t rows, int i, int o,
+                              int last) {
   tkg_program *p = z->p;
   const tkg_node *n = &z->tape->nodes[i];
   int from = n->in[0];
@@ -146,7 +150,7 @@ static bool take_over_in_tile(tkg_planner *z, int64_t rows, int i, int o, int la
     return false;
   for (int k = 1; k < n->inputs; k++)
     if (n->in[k] == from) return false;
-  if (bytes_in_tile(&z->tape->nodes[from], rows) != bytes_in_tile(n, rows)) return false;
+  if (bytes_in_tile(g, &z->tape->nodes[from], rows) != bytes_in_tile(g, n, rows)) return false;
   tkg_block *block = &z->tile[p->offset[from]];
   if (block->live_to != o) return false;
   block->live_to = last;
@@ -183,8 +187,8 @@ static int pack_tile(tkg_planner *z, tkg_group *g, int64_t rows) {
     int i = p->order[o];
     if (!p->in_tile[i]) continue;
     int last = last_in_group(z, g, i);
-    if (take_over_in_tile(z, rows, i, o, last)) continue;
-    int64_t bytes = aligned_bytes(bytes_in_tile(&z->tape->nodes[i], rows));
+    if (take_over_in_tile(z, g, rows, i, o, last)) continue;
+    int64_t bytes = aligned_bytes(bytes_in_tile(g, &z->tape->nodes[i], rows));
     z->tile[z->tile_count] =
         (tkg_block){.bytes = bytes, .live_from = o, .live_to = last, .kind = TKG_KIND_TRANSIENT};
     p->offset[i] = z->tile_count++;
@@ -206,7 +210,7 @@ static void take_out_widest(tkg_planner *z, const tkg_group *g) {
   int64_t most = -1;
   for (int o = g->first; o <= g->last; o++) {
     int i = z->p->order[o];
-    int64_t bytes = bytes_in_tile(&z->tape->nodes[i], g->tile);
+    int64_t bytes = bytes_in_tile(g, &z->tape->nodes[i], g->tile);
     if (!z->p->in_tile[i] || bytes <= most) continue;
     most = bytes;
     widest = i;
@@ -238,7 +242,7 @@ static int lay_out_tile(tkg_planner *z, tkg_group *g) {
     take_out_widest(z, g);
     status = pack_tile(z, g, g->tile);
   }
-  while (!status && g->rows > 0 && 2 * g->tile <= rules->tallest &&
+  while (!status && g->rows > 0 && g->wide == 0 && 2 * g->tile <= rules->tallest &&
          2 * g->tile_bytes <= rules->bytes && g->rows >= 2 * g->tile * rules->many)
     status = pack_tile(z, g, 2 * g->tile);
   return status ? status : take_in_parts(z, g);
@@ -266,7 +270,8 @@ static bool replaces_in_group(const tkg_planner *z, const tkg_group *g, int v, i
   const tkg_program *p = z->p;
   const tkg_node *from = &z->tape->nodes[v], *n = &z->tape->nodes[i];
   if (p->storage[v] != v || z->last[v] != g->first || from->op == TKG_OP_LEAF) return false;
-  if (p->group_of[v] == p->group_of[i]) return false; /* the group writes it */
+  if (p->group_of[v] == p->group_of[i]) return false;         /* the group writes it */
+  if (g->wide > 0 && !tkg__is_wide_value(p, i)) return false; /* others have other elements */
   return tkg__bytes(from) == tkg__bytes(n) && from->dtype == n->dtype && is_dead(z, g, v, o);
 }
 

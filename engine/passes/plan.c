@@ -15,6 +15,7 @@
 #include "spread.h"
 #include "sums_in_place.h"
 #include "tile.h"
+#include "wide_groups.h"
 
 /* ---- order ---- */
 
@@ -240,15 +241,15 @@ static void find_inside(tkg_planner *z) {
   tkg_program *p = z->p;
   const tkg_tape *tape = p->tape;
   for (int i = 0; i < tape->n; i++)
-    p->in_tile[i] =
-        p->group_of[i] >= 0 && tape->nodes[i].dtype == TKG_F32 &&
-        (tkg__in_small_group(p, i) || tkg__part(tape, &tape->nodes[i]) == TKG_PART_ROWS);
+    p->in_tile[i] = p->group_of[i] >= 0 && tape->nodes[i].dtype == TKG_F32 &&
+                    (tkg__in_small_group(p, i) || tkg__is_wide_value(p, i) ||
+                     tkg__part(tape, &tape->nodes[i]) == TKG_PART_ROWS);
   for (int i = 0; i < tape->n; i++) {
     const tkg_node *n = &tape->nodes[i];
     for (int k = 0; z->needed[i] && k < n->inputs; k++) {
       int v = n->in[k];
       if (p->group_of[v] < 0 || p->group_of[i] != p->group_of[v] ||
-          (!tkg__in_small_group(p, i) && !tkg__aligned(tape, n, k)))
+          (!tkg__in_small_group(p, i) && !tkg__in_wide_group(p, i) && !tkg__aligned(tape, n, k)))
         p->in_tile[p->storage[v]] = false;
     }
   }

@@ -133,7 +133,10 @@ static double moved(account *a, int i) {
     bytes += t.read[k];
   }
   if (group) a->cached[i] = group;
-  return bytes + 2 * (double)tkg__scratch_bytes(p, i);
+  const double scratch = (double)tkg__scratch_bytes(p, i);
+  /* The first of its parts lies in the result, to which the others are added. */
+  if (n->op == TKG_OP_PRODUCT_LOGSUMEXP_GRAD && scratch > 0) bytes += 2 * t.written;
+  return bytes + 2 * scratch;
 }
 
 /* ---- pieces of work ---- */
@@ -182,6 +185,7 @@ static int count_launches(account *a, tkg_tile_call *calls, int o) {
     const tkg_group *g = &p->groups[group];
     tiling = (tkg_tiling){.rows = g->rows,
                           .tile = g->tile,
+                          .wide = g->wide,
                           .first_row = g->first_row,
                           .whole_rows = g->whole_rows,
                           .chunks = g->chunks,

@@ -41,8 +41,9 @@ typedef struct tkg_saved_value {
 
 /* Nodes that run a tile of rows at a time; see tile.c. */
 typedef struct tkg_group {
-  int first, last;               /* places in the order */
-  int64_t rows, tile;            /* rows 0: a small group (small_groups.c) */
+  int first, last;    /* places in the order */
+  int64_t rows, tile; /* rows 0: a small group (small_groups.c) */
+  int64_t wide; /* columns of a wide group's rows (wide_groups.c), whose tile has `tile` elements */
   int64_t first_row, whole_rows; /* where rows are dealt to ranks, else 0 (op.h) */
   int chunks;         /* parts of the rows, run in parallel, each with its own partial sums */
   int finer;          /* of these to a part of tkg__row_parts; 0: the rows are too few for such */

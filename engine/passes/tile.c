@@ -18,6 +18,7 @@
 #include "base/error.h"
 #include "chunks.h"
 #include "small_groups.h"
+#include "wide_groups.h"
 
 enum { FEW = 8 };    /* a node with so many times fewer rows may run before a group */
 enum { WEIGHT = 4 }; /* a weight has at most so many times the elements of a small value */
@@ -178,6 +179,20 @@ static bool can_be_late(const grouping *z, int i) {
   return held > 0 && 2 * held < tkg__bytes(n);
 }
 
+/* Whether the node behind place o reads both of what is made there and by the group's only node:
+ * neither can then be made later than the other. */
+static bool are_read_together(const grouping *z, int o) {
+  const tkg_program *p = z->p;
+  if (z->members != 1 || o + 1 >= p->order_count) return false;
+  const tkg_node *n = &z->tape->nodes[p->order[o + 1]];
+  bool first = false, second = false;
+  for (int k = 0; k < n->inputs; k++) {
+    first |= n->in[k] == p->order[z->first];
+    second |= n->in[k] == p->order[o];
+  }
+  return first && second;
+}
+
 /* Whether the node, at place o, can run in the group being made: it reads row by row what the group
  * makes. A group ends where rows are added to a sum over a graph that frees what it read: of the
  * two matrices that a layer's gradient is passed on by, one is then gone before the next two. In a
@@ -185,7 +200,8 @@ static bool can_be_late(const grouping *z, int i) {
 static bool joins(const grouping *z, int o, const tkg_row_range *rows) {
   const tkg_node *n = &z->tape->nodes[z->p->order[o]];
   bool joins = z->nodes > 0 && same_rows(rows, &z->rows) && z->members < z->rules->most_nodes;
-  if (joins && can_be_late(z, z->p->order[o])) joins = !can_be_late(z, z->p->order[z->first]);
+  if (joins && can_be_late(z, z->p->order[o]))
+    joins = !can_be_late(z, z->p->order[z->first]) || are_read_together(z, o);
   if (joins && tkg__op_is(n->op, TKG_BASE)) joins = !frees_as_much(z, o, n);
   if (joins && tkg__forward_only(z->p)) joins = !waits_to_replace(z, o, n);
   for (int k = 0; joins && k < n->inputs; k++) joins = !needs_whole(z, n, k);
@@ -425,6 +441,7 @@ int tkg__tile(tkg_program *p) {
   if (ok) place_deferred(&z, p->order_count);
   if (ok) group_rest(&z);
   int status = ok ? TKG_OK : tkg__fail(TKG_E_MEMORY, "tile: no memory");
+  if (!status && z.rules->runs_wide) status = tkg__group_wide(p);
   if (!status && z.rules->small > 0) status = tkg__group_small(p);
   free(z.made);
   free(z.early);

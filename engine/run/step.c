@@ -188,6 +188,7 @@ static int run_group(const run *r, const tkg_group *g) {
   tkg_engine *engine = r->step->engine;
   const tkg_tiling tiling = {.rows = g->rows,
                              .tile = g->tile,
+                             .wide = g->wide,
                              .first_row = g->first_row,
                              .whole_rows = g->whole_rows,
                              .chunks = g->chunks,

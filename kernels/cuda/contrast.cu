@@ -6,7 +6,7 @@
  * rows, of the columns that it has; lanes of a row join them at the end. Backward, the tile's
  * gradients lie in shared memory, from where they are multiplied with the rows that they belong to.
  * Where there are few rows, the other side is cut into parts, each of which leaves a partial result
- * in scratch. How it is cut depends on shapes alone. */
+ * in scratch, of backward the first in the result. How it is cut depends on shapes alone. */
 #include "family.h"
 #include "gemm.cuh"
 #include "gemm.h"
@@ -169,7 +169,7 @@ static __global__ void __launch_bounds__(TKG_THREADS) backward_kernel(contrast k
   const int part = (int)blockIdx.z, row = tile_row(), col = tile_col();
   const int64_t d0 = (int64_t)blockIdx.y * TILE;
   const tile_range range = range_of(k, part);
-  float *out = k.parts > 1 ? k.partial + part * k.n * k.d : k.out;
+  float *out = part > 0 ? k.partial + (part - 1) * k.n * k.d : k.out;
   for (int64_t r = (int64_t)blockIdx.x * TILE; r < k.n; r += (int64_t)gridDim.x * TILE) {
     float sum[EACH][EACH] = {};
     for (int64_t c = range.first; c < range.end; c += TILE) {
@@ -236,7 +236,7 @@ static contrast backward_of(const tkg_node *node, const tkg_node *const *in) {
 
 static int64_t backward_scratch(const tkg_node *node, const tkg_node *const *in) {
   const contrast k = backward_of(node, in);
-  return k.parts > 1 ? k.parts * k.n * k.d * (int64_t)sizeof(float) : 0;
+  return (k.parts - 1) * k.n * k.d * (int64_t)sizeof(float);
 }
 
 static int backward(const tkg_call *c, cudaStream_t stream) {
@@ -255,7 +255,7 @@ static int backward(const tkg_call *c, cudaStream_t stream) {
     tkg_launch(backward_kernel<true>, shape, stream, k);
   else
     tkg_launch(backward_kernel<false>, shape, stream, k);
-  if (k.parts > 1) tkg__add_parts(k.n * k.d, k.parts, k.partial, k.out, stream);
+  if (k.parts > 1) tkg__add_to_first(k.n * k.d, k.parts, k.partial, k.out, stream);
   return TKG_OK;
 }
 

@@ -47,18 +47,25 @@ static __global__ void __launch_bounds__(TKG_THREADS) gemm_kernel(tkg_gemm g) {
   }
 }
 
-static __global__ void add_parts_kernel(int64_t count, int parts, const float *partial,
-                                        float *out) {
+/* `first` may be `out`. */
+static __global__ void add_parts_kernel(int64_t count, int others, const float *first,
+                                        const float *partial, float *out) {
   for (int64_t i = tkg_first(); i < count; i += tkg_stride()) {
-    float sum = partial[i];
-    for (int p = 1; p < parts; p++) sum += partial[p * count + i];
+    float sum = first[i];
+    for (int p = 0; p < others; p++) sum += partial[p * count + i];
     out[i] = sum;
   }
 }
 
 void tkg__add_parts(int64_t count, int parts, const float *partial, float *out,
                     cudaStream_t stream) {
-  tkg_launch(add_parts_kernel, tkg_flat(count), stream, count, parts, partial, out);
+  tkg_launch(add_parts_kernel, tkg_flat(count), stream, count, parts - 1, partial, partial + count,
+             out);
+}
+
+void tkg__add_to_first(int64_t count, int parts, const float *partial, float *out,
+                       cudaStream_t stream) {
+  tkg_launch(add_parts_kernel, tkg_flat(count), stream, count, parts - 1, out, partial, out);
 }
 
 template <bool TA> static void launch(const tkg_gemm *g, tkg_shape shape, cudaStream_t stream) {

@@ -25,4 +25,8 @@ void tkg__gemm(const tkg_gemm *g, cudaStream_t stream);
 void tkg__add_parts(int64_t count, int parts, const float *partial, float *out,
                     cudaStream_t stream);
 
+/* The same where the first of `parts` lies in `out`, and `partial` has the others. */
+void tkg__add_to_first(int64_t count, int parts, const float *partial, float *out,
+                       cudaStream_t stream);
+
 #endif

@@ -22,12 +22,14 @@ typedef struct grouped {
   int64_t n, kinds, d, k;
   int64_t length, chunks; /* rows per chunk */
   const float *x, *y;     /* y: the matrices, or the other side of an outer product */
-  const uint32_t *keys, *places;
+  tkg_sorted_keys keys;
+  tkg_sorted_places places;
   float *out, *parts;
 } grouped;
 
 /* The position after the last row of the kind at `at`, at most `end`. */
-static __device__ __forceinline__ int64_t kind_end(const uint32_t *keys, int64_t at, int64_t end) {
+static __device__ __forceinline__ int64_t kind_end(const tkg_sorted_keys &keys, int64_t at,
+                                                   int64_t end) {
   const uint32_t key = keys[at];
   int64_t low = at + 1, high = end;
   while (low < high) {
@@ -252,7 +254,7 @@ static int matmul_run(const tkg_call *c, cudaStream_t stream) {
   int status = check_tiles(c, tkg_ceil(s.k, SIDE));
   if (!status) status = tkg__argsort_ids(c, &o, tkg_in<int32_t>(c, 2), error, stream);
   if (status) return status;
-  s.keys = tkg_argsort_keys(c);
+  s.keys = tkg_argsort_keys(c, &o);
   s.places = tkg_argsort_places(c, &o);
   if (s.k <= SIDE)
     matmul_launch<1>(s, c->node->i[0], stream);
@@ -294,9 +296,9 @@ static int outer_run(const tkg_call *c, cudaStream_t stream) {
   int status = check_tiles(c, tkg_ceil(s.d, SIDE) * tkg_ceil(s.k, SIDE));
   if (!status) status = tkg__argsort_ids(c, &o, tkg_in<int32_t>(c, 2), error, stream);
   if (status || count == 0) return status;
-  s.keys = tkg_argsort_keys(c);
+  s.keys = tkg_argsort_keys(c, &o);
   s.places = tkg_argsort_places(c, &o);
-  s.parts = reinterpret_cast<float *>(tkg_argsort_part(c, o.bytes));
+  s.parts = reinterpret_cast<float *>(tkg_argsort_part(c, 0));
   if (wide <= SIDE)
     outer_launch<1>(s, stream);
   else if (wide <= 2 * SIDE)
@@ -309,7 +311,8 @@ static int outer_run(const tkg_call *c, cudaStream_t stream) {
 static int64_t outer_scratch(const tkg_node *node, const tkg_node *const *in) {
   const int64_t n = in[0]->shape[0], size = node->shape[1] * node->shape[2];
   const int64_t chunks = tkg_ceil(n, length_of(n, size));
-  return tkg__argsort_plan(n, node->shape[0]).bytes + 4 * chunks * size;
+  const int64_t sort = tkg__argsort_plan(n, node->shape[0]).bytes, parts = 4 * chunks * size;
+  return parts > sort ? parts : sort; /* parts are written over what is sorted by then */
 }
 
 const tkg_cuda_op tkg__cuda_grouped[] = {

@@ -51,10 +51,12 @@ static int64_t whole_columns(const tkg_node *n, int64_t d) {
   return n->whole_cols > 0 ? n->whole_cols : d;
 }
 
-static int64_t scratch_of(const tkg_node *node, int64_t count, int64_t d) {
+/* `base`: whether rows begin as those of another value. */
+static int64_t scratch_of(const tkg_node *node, int64_t count, int64_t d, bool base) {
   const int64_t n = node->shape[0], chunk = chunk_of(count, whole_columns(node, d));
-  const int64_t parts = count > FEW ? 4 * 2 * tkg_ceil(count, chunk) * d : 0;
-  return tkg__argsort_plan(count, n).bytes + parts;
+  const int64_t parts = count > FEW ? 4 * (base ? 2 : 1) * tkg_ceil(count, chunk) * d : 0;
+  const int64_t sort = tkg__argsort_plan(count, n).bytes;
+  return parts > sort ? parts : sort; /* parts are written over what is sorted by then */
 }
 
 /* ---- kernels ---- */
@@ -62,11 +64,13 @@ static int64_t scratch_of(const tkg_node *node, int64_t count, int64_t d) {
 /* The sorted list as kernels read it. T is float or float4. */
 template <class T> struct sorted {
   int64_t count, k, n, cols, chunks, length; /* length: rows of a chunk */
-  const uint32_t *keys, *places;
+  tkg_sorted_keys keys;
+  tkg_sorted_places places;
   const T *g;
   const float *w;
-  T *parts, *out; /* parts, two per chunk: of the run that goes on from the chunk before, and
-                   * of the run that begins in it and goes on */
+  T *parts, *out; /* parts, per_chunk of a chunk: of the run that goes on from the chunk before,
+                   * and of the run that begins in it and goes on */
+  int per_chunk;  /* 2; 1 where rows begin as zeros: the latter then waits in its row */
 };
 
 /* Adds a run's sum to its row, if the whole run lies in this chunk, or stores it as a part. */
@@ -77,12 +81,15 @@ static __device__ __forceinline__ void put_run(const sorted<T> &s, int64_t chunk
   const bool before = first == chunk * s.length && first > 0 && s.keys[first - 1] == key;
   const bool after = last == (chunk + 1) * s.length && last < s.count && s.keys[last] == key;
   if (key == (uint32_t)s.n) return;
-  if (before || after) {
-    s.parts[(2 * chunk + !before) * s.cols + j] = sum;
-    return;
-  }
   T *to = &s.out[(int64_t)key * s.cols + j];
-  *to = vec4_add(*to, sum);
+  if (before)
+    s.parts[s.per_chunk * chunk * s.cols + j] = sum;
+  else if (after && s.per_chunk == 1)
+    *to = sum;
+  else if (after)
+    s.parts[(2 * chunk + 1) * s.cols + j] = sum;
+  else
+    *to = vec4_add(*to, sum);
 }
 
 /* Sums column j of a chunk, run by run: loads a few rows, then adds them in order. */
@@ -152,7 +159,8 @@ static __device__ __forceinline__ T sum_parts(const sorted<T> &s, uint32_t key, 
     for (int a = 0; a < PARTS_AHEAD; a++) {
       const int64_t at = c + a * step;
       vec4_clear(&part[a]);
-      if (at < s.chunks && s.keys[at * s.length] == key) part[a] = s.parts[2 * at * s.cols + j];
+      if (at < s.chunks && s.keys[at * s.length] == key)
+        part[a] = s.parts[s.per_chunk * at * s.cols + j];
     }
     TKG_UNROLL
     for (int a = 0; a < PARTS_AHEAD; a++) sum = vec4_add(sum, part[a]);
@@ -164,8 +172,14 @@ static __device__ __forceinline__ T sum_parts(const sorted<T> &s, uint32_t key, 
 template <class T>
 static __device__ __forceinline__ void add_run(const sorted<T> &s, uint32_t key, int64_t chunk,
                                                int64_t j, T others) {
-  T *to = &s.out[(int64_t)key * s.cols + j];
-  *to = vec4_add(*to, vec4_add(s.parts[(2 * chunk + 1) * s.cols + j], others));
+  T *to = &s.out[(int64_t)key * s.cols + j], row, first;
+  vec4_clear(&row);
+  first = *to;
+  if (s.per_chunk == 2) {
+    row = first;
+    first = s.parts[(2 * chunk + 1) * s.cols + j];
+  }
+  *to = vec4_add(row, vec4_add(first, others));
 }
 
 /* The other parts of a hub's run, by all groups of a block; their sums are added in order. */
@@ -314,12 +328,13 @@ static void add_launch(const tkg_call *c, const scatter &z, const tkg_argsort &o
   s.cols = cols;
   s.length = chunk_of(z.count, whole_columns(c->node, z.d));
   s.chunks = tkg_ceil(z.count, s.length);
-  s.keys = tkg_argsort_keys(c);
+  s.keys = tkg_argsort_keys(c, &o);
   s.places = tkg_argsort_places(c, &o);
   s.g = reinterpret_cast<const T *>(z.g);
   s.w = z.w;
-  s.parts = reinterpret_cast<T *>(tkg_argsort_part(c, o.bytes));
+  s.parts = reinterpret_cast<T *>(tkg_argsort_part(c, 0));
   s.out = reinterpret_cast<T *>(z.out);
+  s.per_chunk = z.base ? 2 : 1;
   if (z.count <= FEW) {
     tkg_launch(few_kernel<T>, tkg_tile(z.count, whole), stream, s);
     return;
@@ -370,7 +385,7 @@ static int scatter_add_run(const tkg_call *c, cudaStream_t stream) {
 }
 
 static int64_t scatter_add_scratch(const tkg_node *node, const tkg_node *const *in) {
-  return scratch_of(node, tkg__count(in[1]), tkg__run_length(node, 1));
+  return scratch_of(node, tkg__count(in[1]), tkg__run_length(node, 1), node->inputs > 2);
 }
 
 static int neighbor_scatter_run(const tkg_call *c, cudaStream_t stream) {
@@ -388,7 +403,7 @@ static int neighbor_scatter_run(const tkg_call *c, cudaStream_t stream) {
 }
 
 static int64_t neighbor_scatter_scratch(const tkg_node *node, const tkg_node *const *in) {
-  return scratch_of(node, tkg__count(in[2]), tkg__cols(node));
+  return scratch_of(node, tkg__count(in[2]), tkg__cols(node), node->inputs > 3);
 }
 
 /* ---- take_grad: g[b,j], ids[b,j] -> out[b,r] ---- */

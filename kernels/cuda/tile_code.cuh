@@ -277,7 +277,7 @@ template <> struct tile_code<TKG_OP_GATHER> : tile_plain {
 };
 
 /* The first place from `low` on, below `high`, whose key is `key` or more. */
-static __device__ __forceinline__ int tile_find_key(const uint32_t *keys, int low, int high,
+static __device__ __forceinline__ int tile_find_key(const tkg_sorted_keys &keys, int low, int high,
                                                     uint32_t key) {
   while (low < high) {
     const int middle = (low + high) / 2;
@@ -302,7 +302,7 @@ template <> struct tile_code<TKG_OP_SCATTER_ADD> : tile_plain {
   static int fill(tile_op *o, const tkg_tile_call *t, cudaStream_t stream) {
     const tkg_call *c = &t->call;
     const tkg_argsort plan = tkg__argsort_plan(tkg__count(c->in[1]), c->node->shape[0]);
-    o->x.sorted = {tkg_argsort_keys(c), tkg_argsort_places(c, &plan), tkg_in<float>(c, 0),
+    o->x.sorted = {tkg_argsort_keys(c, &plan), tkg_argsort_places(c, &plan), tkg_in<float>(c, 0),
                    (int)plan.count};
     o->four = tile_aligned(c->data[0]) && tile_aligned(c->data[2]) && tile_aligned(c->out) &&
               o->cols % 4 == 0;

@@ -42,7 +42,8 @@ typedef struct tile_norm {
 } tile_norm;
 
 typedef struct tile_sorted { /* ids with their positions (argsort_ids.h) */
-  const uint32_t *keys, *places;
+  tkg_sorted_keys keys;
+  tkg_sorted_places places;
   const float *g;
   int count;
 } tile_sorted;

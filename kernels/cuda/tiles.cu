@@ -17,6 +17,7 @@
 #include "small.h"
 #include "tile_code.cuh"
 #include "tile_saved.cuh"
+#include "wide.h"
 
 enum {
   PART_ROWS = 64,    /* rows of a part are a multiple of so many */
@@ -268,6 +269,7 @@ static int fill_list(tile_list *l, const tkg_tile_call *calls, int n, const tkg_
 int tkg__run_tiles(const tkg_tile_call *calls, int n, const tkg_tiling *tiling,
                    cudaStream_t stream) {
   if (tkg__op_is(calls->call.node->op, TKG_UPDATE)) return tkg__run_updates(calls, n, stream);
+  if (tiling->wide > 0) return tkg__run_wide(calls, n, tiling, stream);
   if (tiling->rows == 0) return tkg__run_small(calls, n, tiling->tile_bytes, stream);
   tile_list list = {};
   bool edges = false;
@@ -323,6 +325,10 @@ static bool runs(const tkg_node *node, const tkg_node *const *in) {
   return false;
 }
 
+static bool runs_wide(const tkg_node *node, const tkg_node *const *in) {
+  return !rows_have_room(node, in) && tkg__runs_wide(node, in);
+}
+
 static int64_t scratch_bytes(const tkg_node *node, const tkg_node *const *in) {
 #define X(name, ...)                                                                               \
   case TKG_OP_##name:                                                                              \
@@ -356,6 +362,8 @@ int tkg__tiles_open(const cudaDeviceProp *p, const tkg_tile_rules **out) {
   rules.small = TKG_SMALL;
   rules.runs_small = tkg__runs_small;
   rules.updates = TKG_SMALL_UPDATE;
+  rules.runs_wide = runs_wide;
+  rules.wide_tile = TKG_WIDE_TILE;
   *out = &rules;
   cudaError_t error = cudaFuncSetAttribute(tiles_kernel<false>,
                                            cudaFuncAttributeMaxDynamicSharedMemorySize, (int)most);
@@ -363,5 +371,6 @@ int tkg__tiles_open(const cudaDeviceProp *p, const tkg_tile_rules **out) {
     error = cudaFuncSetAttribute(tiles_kernel<true>, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                  (int)most);
   if (!error) error = tkg__small_open((int)most);
+  if (!error) error = tkg__wide_open((int)most);
   return tkg_cuda_status(error);
 }

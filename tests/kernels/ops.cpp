@@ -507,16 +507,27 @@ static void saved(void) {
   compare(&n, in, 0, -1);
 }
 
+/* Rows added to zeros, to a value, and over it; where there are many destinations, an id and its
+ * position do not fit in one word. */
+static void add_rows(const array &by, int64_t rows, int64_t d) {
+  tkg_node n = node_of(TKG_OP_SCATTER_ADD, TKG_F32, {rows, d});
+  std::vector<array> in = {floats({count_of(&by.node), d}), by};
+  n.inputs = 2;
+  compare(&n, in, sums_of(most_equal(by)), -1);
+  in.push_back(floats({rows, d}));
+  n.inputs = 3;
+  compare(&n, in, sums_of(most_equal(by)), below(2) ? 2 : -1);
+}
+
 /* A hub that 60,000 rows are added to, and one of 20,000 weighted rows. Runs once. */
 static void hub(void) {
-  array by = ids({70000}, 40);
+  add_rows(ids({3000}, 1 << 21), 1 << 21, 1);
+  array by = ids({70000}, 70000);
+  add_rows(by, 70000, 4);
+  by = ids({70000}, 40);
   for (int64_t p = 0; p < 60000; p++) by.i()[p + below(10000)] = 17;
-  for (int64_t d : {20, 3}) {
-    tkg_node n = node_of(TKG_OP_SCATTER_ADD, TKG_F32, {40, d});
-    std::vector<array> in = {floats({70000, d}), by};
-    n.inputs = 2;
-    compare(&n, in, sums_of(most_equal(by)), -1);
-  }
+  for (int64_t d : {20, 3}) add_rows(by, 40, d);
+  add_rows(by, 70000, 3);
   by = ids({9000, 4}, 5000);
   for (int64_t p = 0; p < 20000; p++) by.i()[p + below(10000)] = 17;
   tkg_node n = node_of(TKG_OP_NEIGHBOR_SCATTER, TKG_F32, {5000, 6});

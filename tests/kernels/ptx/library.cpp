@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cuda/cublas.h"
+#include "cuda/radix_sort.h"
 #include "runtime.h"
 
 static void *workspace;
@@ -84,24 +85,24 @@ bool tkg__cublas_open(tkg_cublas *f) {
 
 /* ---- kernels/cuda/radix_sort.h ---- */
 
-int64_t tkg__radix_sort_bytes(int64_t, int) { return 1; }
+int64_t tkg__radix_sort_bytes(int64_t, bool, int, int) { return 1; }
 
-int tkg__radix_sort(void *, int64_t, const uint32_t *keys, uint32_t *keys_out,
-                    const uint32_t *values, uint32_t *values_out, int64_t count, int,
-                    cudaStream_t stream) {
-  const size_t bytes = (size_t)count * sizeof(uint32_t);
-  const uint32_t *k = (const uint32_t *)host_view(keys, bytes, "a sort");
-  const uint32_t *v = (const uint32_t *)host_view(values, bytes, "a sort");
-  uint32_t *k_out = (uint32_t *)host_view(keys_out, bytes, "a sort");
-  uint32_t *v_out = (uint32_t *)host_view(values_out, bytes, "a sort");
-  submit(stream, "a sort", [=] {
-    std::vector<uint32_t> order((size_t)count);
-    for (size_t i = 0; i < order.size(); i++) order[i] = (uint32_t)i;
+int tkg__radix_sort(void *, int64_t, const tkg_radix_sort *s, void *on) {
+  const size_t count = (size_t)s->count, bytes = count * sizeof(uint32_t);
+  const int first = s->bits[0];
+  const bool pairs = s->places != NULL;
+  const uint32_t *k = (const uint32_t *)host_view(s->keys, bytes, "a sort");
+  uint32_t *k_out = (uint32_t *)host_view(s->sorted_keys, bytes, "a sort");
+  const uint32_t *v = pairs ? (const uint32_t *)host_view(s->places, bytes, "a sort") : NULL;
+  uint32_t *v_out = pairs ? (uint32_t *)host_view(s->sorted_places, bytes, "a sort") : NULL;
+  submit((cudaStream_t)on, "a sort", [=] {
+    std::vector<uint32_t> order(count);
+    for (size_t i = 0; i < count; i++) order[i] = (uint32_t)i;
     std::stable_sort(order.begin(), order.end(),
-                     [=](uint32_t x, uint32_t y) { return k[x] < k[y]; });
-    for (size_t i = 0; i < order.size(); i++) {
+                     [=](uint32_t x, uint32_t y) { return k[x] >> first < k[y] >> first; });
+    for (size_t i = 0; i < count; i++) {
       k_out[i] = k[order[i]];
-      v_out[i] = v[order[i]];
+      if (v) v_out[i] = v[order[i]];
     }
   });
   return 0;

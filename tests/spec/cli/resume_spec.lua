@@ -63,7 +63,8 @@ describe('a run that goes on', function()
     {'diffkg', '--bits 2 --set epochs=5 --set dim=16 --set hidden=64 --set batch_size=64 ' ..
                '--set eval_every=1 --data-set task=ranking', 'diffkg, a phase that draws first'},
     {'diffkg', '--bits 2 --set epochs=3 --set dim=16 --set hidden=64 --set batch_size=64 ' ..
-               '--set eval_every=1 --set accumulate=2 --data-set task=ranking',
+               '--set eval_every=1 --set accumulate=2 --set optimizer_bits=8 ' ..
+               '--set parameter_bits=16 --data-set task=ranking',
      'diffkg, several batches per update', false},
     {'sgl', '--bits 2 --set epochs=6 --set dim=16 --set batch_size=256 --data-set task=ranking',
      'sgl, views of an epoch'},

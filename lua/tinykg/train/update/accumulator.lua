@@ -91,6 +91,7 @@ function Accumulator:take(done, last)
   local n = (done - 1) % self.count + 1
   if n < self.count and not last then return false end
   local updated = false
+  self.update.number = self.optimizer.t -- of the noise of 8 and 16 bits; in a resumed run, too
   to_its_end(function()
     if not updated then self.update(self.count / n) end
     updated = true
