@@ -182,15 +182,16 @@ test-gpu:
 	  { DEADLINE=$$((end - 50)) TEST_JOBS=1 HOST=no DEVICES=cuda $(call RUN_TESTS,$(LIB)); tests=$$?; \
 	    DEADLINE=$$end tests/tools/sanitize.sh && [ $$tests = 0 ]; }
 
-# Figures of the GPU: kernels, steps, memory, PyTorch beside them. DEVICE=emu QUICK=1 tries it out.
+# Figures of the GPU: kernels, steps, memory, PyTorch and PyG beside them, in five minutes with what
+# is built. DEVICE=emu QUICK=1 tries it out.
 bench-gpu:
 	@$(DEPS) run
 	@$(if $(filter emu cpu,$(DEVICE)),:,$(NEEDS_NVCC))
-	@$(MAKE) WERROR= build
-	@$(MAKE) WERROR= $(JOBS) $(if $(filter cuda%,$(or $(DEVICE),cuda)),$(HERE_ARCHS) cuda,$(DEVICE:cpu=build)) \
-	  $(BUILD)/bench/kernels
-	@TINYKG_DEVICE='$(or $(DEVICE),cuda)' timeout 290 ./tinykg tests/bench/gpu.lua \
-	  $(if $(QUICK),--quick) '$(BUILD)'
+	@end=$(GPU_TESTS_END); $(MAKE) WERROR= build && \
+	  $(MAKE) WERROR= $(JOBS) $(if $(filter cuda%,$(or $(DEVICE),cuda)),$(HERE_ARCHS) cuda,$(DEVICE:cpu=build)) \
+	    $(BUILD)/bench/kernels && \
+	  TINYKG_DEVICE='$(or $(DEVICE),cuda)' DEADLINE=$$((end - 5)) timeout $$((end - $$(date +%s))) \
+	    ./tinykg tests/bench/gpu.lua $(if $(QUICK),--quick) '$(BUILD)'
 
 demo:
 	@$(DEPS) run
@@ -360,7 +361,7 @@ make deps            install what is missing to build and run (apt-get; says wha
 make deps-dev        the same for the tools that lint and the checks use
 make cuda            build the GPU backend (needs nvcc; CUDA_ARCHS='90' chooses devices)
 make test-gpu        specs, op check, compute-sanitizer on a real GPU
-make bench-gpu       kernels, steps and memory of a real GPU, with PyTorch beside them
+make bench-gpu       kernels, steps and memory of a real GPU, PyTorch and PyG beside them
 make check-ptx       nvcc's code without a GPU, on a checking runtime; check-host: its host code alone
 make check-emu       the GPU kernels on the CPU; check-emu-asan, check-emu-tsan: under sanitizers
 make bench           speed on this machine, as ratios of PyTorch's, of a copy, of the peak   [QUICK=1]

@@ -302,6 +302,7 @@ void tkg_step_release(tkg_step *step);
  *   fuse      0: make gathered rows also where a sum over neighbours could read their table
  *   rows      0: compute whole values where only some of their rows are gathered
  *   tiles     0: run each node on its own, without tiles of rows
+ *   sums_in_place  0: sums over edges have memory of their own, which is faster
  *   check     1: stop at the first value that is NaN or infinite, before parameters are updated */
 int tkg_step_set(tkg_step *step, const char *option, double value);
 /* Sets in how many bits the value of one op is saved, that is, of the nth op that recipe line

@@ -28,10 +28,19 @@ end
 --- The row of "takes", behind those of the graph's relations.
 function CFKG:takes() return self.relations.weight:rows(self.relations.n, self.relations.n) end
 
---- Per interaction; labelled ones are to be near, or within the margin, or not.
+--- Per interaction, the mean over its sampled items; labelled ones are to be near, or within the
+--- margin, or not.
 function CFKG:cf_losses(batch)
   local u, i, j = tk.loader.rows(self.nodes.weight, batch, self.user_nodes)
-  if j then return self:losses(u, self:takes(), i, j) end
+  if j then
+    local n, d = i:size(1), i:size(2)
+    local count, sampled = j:size(1) / n, j:reshape(n, -1)
+    local losses = self:losses(u, self:takes(), i, sampled:narrow(2, 1, d))
+    for k = 2, count do
+      losses = losses + self:losses(u, self:takes(), i, sampled:narrow(2, (k - 1) * d + 1, d))
+    end
+    return count == 1 and losses or losses / count
+  end
   local d, y = self:apart(u, self:takes(), i), batch.labels
   if self.distance == 'inner' then return d:softplus() - (1 - y) * d end
   return y * d + (1 - y) * (self.margin - d):relu()

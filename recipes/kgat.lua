@@ -26,7 +26,8 @@ end
 --- The embeddings beside each layer's output, normalised (eq. 11). The next layer reads the output
 --- before that (model/KGAT.py:117-128; TensorFlow's lines 287-294).
 function KGAT:node_embeddings()
-  local graph, x = self.graph:weighted(self.attention.weights), self.nodes.weight
+  local pi, x = self.attention, self.nodes.weight
+  local graph = self.graph:weighted(pi.weights, pi:back())
   if self.training then graph = graph:node_dropout(self.node_dropout) end
   local rows = {x}
   for k, layer in ipairs(self.layers) do
@@ -99,7 +100,7 @@ return tk.recipe{
       graph = graph, user_nodes = tk.loader.user_nodes(data.users, graph.first_user),
       attention = tk.attention.new(graph, {
         weights = graph:normalized('relation').weights, merged = o.parallel == 'merged',
-        one_way = true, fixed = not o.attention}),
+        one_way = true, fixed = not o.attention, back = not o.recompute}),
       nodes = tk.nn.Embedding(graph.nodes, o.dim), item_count = data.items,
       relations = tk.nn.Embedding(graph.relations, o.relation_dim),
       projections = tk.parameter(tk.xavier(graph.relations, o.dim, o.relation_dim, 'torch')),

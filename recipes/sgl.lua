@@ -11,7 +11,8 @@ function SGL:node_embeddings(view)
   local x = self.nodes
   local sum = x
   for k = 1, self.layers do
-    local graph = view and self.graph:weighted(view[k] or view[1]) or self.graph
+    local graph = view and self.graph:weighted(view[k] or view[1], view[k] or view[1])
+      or self.graph
     x = graph:aggregate(x)
     sum = sum + x
   end

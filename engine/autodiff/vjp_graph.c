@@ -22,7 +22,7 @@ static int graph_op(tkg_vjp *v, tkg_node node, int op, int a, int b, int c, int 
 
 /* The parts of an AGGREGATE: input numbers' nodes, -1 for what it does not have. */
 typedef struct sum {
-  int x, r, rows, w;
+  int x, r, rows, w, back;
   int x_at, r_at, w_at; /* input numbers */
   bool backward;
 } sum;
@@ -31,12 +31,21 @@ static sum sum_of(const tkg_vjp *v) {
   int op = self(v)->op, at = 1;
   bool mul = op == TKG_OP_AGGREGATE_MUL || op == TKG_OP_AGGREGATE_MUL_ROWS;
   bool rows = op == TKG_OP_AGGREGATE_ROWS || op == TKG_OP_AGGREGATE_MUL_ROWS;
-  sum s = {.r = -1, .rows = -1, .w = -1, .backward = self(v)->i[3] & TKG_GRAPH_BACKWARD};
+  sum s = {
+      .r = -1, .rows = -1, .w = -1, .back = -1, .backward = self(v)->i[3] & TKG_GRAPH_BACKWARD};
   s.x = in(v, s.x_at = at++);
   if (mul) s.r = in(v, s.r_at = at++);
   if (rows) s.rows = in(v, at++);
-  if (at < self(v)->inputs) s.w = in(v, s.w_at = at);
+  if (at < self(v)->inputs) s.w = in(v, s.w_at = at++);
+  if (at < self(v)->inputs) s.back = in(v, at);
   return s;
+}
+
+/* A node that sums the other way. Where the weights of the edges that lead back are known, that is
+ * the same way by those: they are read in turn, and not by the number of the other edge. */
+static tkg_node other_way(const tkg_vjp *v, const sum *s, int *w) {
+  *w = s->back >= 0 ? s->back : s->w;
+  return on_graph(v, s->back >= 0 ? 0 : TKG_GRAPH_BACKWARD);
 }
 
 /* The place of each node among `rows`, -1 for none. */
@@ -48,22 +57,23 @@ static int places_of(tkg_vjp *v, int rows, bool backward) {
 
 /* Rows may name a head more than once: their gradients are added first, at its first occurrence. */
 static int gathered_back(tkg_vjp *v, const sum *s) {
-  int row_of = places_of(v, s->rows, s->backward);
+  int row_of = places_of(v, s->rows, s->backward), w;
   if (row_of < 0) return -1;
   int first = two(v, TKG_OP_GATHER, row_of, s->rows);
   if (first < 0) return -1;
   int g = record(v, shaped(node_of(v, v->g)), TKG_OP_SCATTER_ADD, v->g, first, -1);
   if (g < 0) return -1;
-  tkg_node node = on_graph(v, TKG_GRAPH_BACKWARD);
-  if (s->r >= 0) return graph_op(v, node, TKG_OP_AGGREGATE_MUL_INDEXED, g, s->r, row_of, s->w);
-  return graph_op(v, node, TKG_OP_AGGREGATE_INDEXED, g, row_of, s->w, -1);
+  tkg_node node = other_way(v, s, &w);
+  if (s->r >= 0) return graph_op(v, node, TKG_OP_AGGREGATE_MUL_INDEXED, g, s->r, row_of, w);
+  return graph_op(v, node, TKG_OP_AGGREGATE_INDEXED, g, row_of, w, -1);
 }
 
 static int to_nodes(tkg_vjp *v, const sum *s) {
   if (s->rows >= 0) return gathered_back(v, s);
-  tkg_node node = on_graph(v, TKG_GRAPH_BACKWARD);
-  if (s->r >= 0) return graph_op(v, node, TKG_OP_AGGREGATE_MUL, v->g, s->r, s->w, -1);
-  return graph_op(v, node, TKG_OP_AGGREGATE, v->g, s->w, -1, -1);
+  int w;
+  tkg_node node = other_way(v, s, &w);
+  if (s->r >= 0) return graph_op(v, node, TKG_OP_AGGREGATE_MUL, v->g, s->r, w, -1);
+  return graph_op(v, node, TKG_OP_AGGREGATE, v->g, w, -1, -1);
 }
 
 /* The gradient by head and the values by tail, whichever way the sum went. */

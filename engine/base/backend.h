@@ -29,8 +29,9 @@ typedef struct tkg_call {
   void *scratch;                      /* scratch_bytes(node, in) bytes, contents undefined */
   void *order;                        /* ids_order(...).bytes bytes */
   bool ordered; /* an earlier call has written the order there, for the same ids */
-  /* Columns of a slice: a sum over edges makes so many columns of all rows in scratch memory and
-   * copies them to `out`, which may be what it reads, before it makes the next. 0: it does not. */
+  /* Columns of a slice: a sum over edges may be written over what it reads, so many columns at a
+   * time, of which it has all rows in scratch memory; or, where the backend has overlap_bytes, over
+   * some of its rows, `out` being a number of rows before or behind data[1]. 0: it may not. */
   int64_t slice;
   int phase; /* of a kernel that runs in several, one after the other */
   const tkg_run_context *context;
@@ -126,6 +127,8 @@ typedef struct tkg_backend {
   int64_t (*scratch_bytes)(const tkg_node *node, const tkg_node *const *in);
   /* The same of a sum over edges that is made by slices of so many columns; NULL: none can be. */
   int64_t (*slice_bytes)(const tkg_node *node, int64_t slice);
+  /* The same where so many of its rows may lie over what it reads; NULL: all have to. */
+  int64_t (*overlap_bytes)(const tkg_node *node, int64_t slice, int64_t rows);
   /* NULL: none. `tiled`: of the node in a group of tiles. */
   tkg_ids_order (*ids_order)(const tkg_node *node, const tkg_node *const *in, bool tiled);
   int (*run)(const tkg_call *call); /* status */

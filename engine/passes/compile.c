@@ -157,6 +157,7 @@ int tkg__compile(const tkg_tape *tape, const tkg_request *request, const tkg_pol
   p->rank_bits = policy->rank_bits;
   if (!status) status = tkg__spread(p);
   p->tiled = policy->tiles;
+  p->in_place = policy->in_place || tkg__forward_only(p);
   p->checked = policy->check;
   if (!status) status = tkg__plan(p);
   if (!status) unbind(p);

@@ -28,13 +28,48 @@ static int64_t gap_for(const tkg_block *b, tkg_block *const *placed, int n) {
   return best >= 0 ? best : end;
 }
 
+/* Whether two blocks, if they share memory, may do so, as far apart as they have to be. */
+static bool get_along(const tkg_block *a, const tkg_block *b) {
+  const tkg_block *over = a->over == b ? a : b->over == a ? b : NULL;
+  const int64_t between = a->offset - b->offset, apart = between < 0 ? -between : between;
+  if (!overlap(a, b) || between >= b->bytes || -between >= a->bytes) return true;
+  return over && apart >= over->apart && apart % over->step == 0;
+}
+
+/* Returns the least offset of those tried for a block that may lie over others, or under: at the
+ * end of each block, or as close to one of those others as it may be. */
+static int64_t place_over(tkg_block *b, tkg_block *const *placed, int n) {
+  int64_t best = INT64_MAX;
+  for (int i = -1; i < n; i++) {
+    const tkg_block *p = i < 0 ? NULL : placed[i];
+    const bool tied = p && (p == b->over || p == b->under);
+    const int64_t apart = p && p == b->over ? b->apart : tied ? p->apart : 0;
+    const int64_t at[] = {p ? p->offset + p->bytes : 0, tied ? p->offset + apart : INT64_MAX,
+                          tied ? p->offset - apart : INT64_MAX};
+    for (int k = 0; k < 3; k++) {
+      bool fits = at[k] >= 0 && at[k] < best;
+      b->offset = at[k];
+      for (int other = 0; fits && other < n; other++) fits = get_along(b, placed[other]);
+      if (fits) best = at[k];
+    }
+  }
+  return best;
+}
+
+static bool has_tie(const tkg_block *b, tkg_block *const *placed, int n) {
+  bool found = false;
+  for (int i = 0; (b->over || b->under) && i < n && !found; i++)
+    found = placed[i] == b->over || placed[i] == b->under;
+  return found;
+}
+
 /* Places blocks one after another. Returns the end of the highest. */
 static int64_t place_all(tkg_block *const *order, int n, tkg_block **placed) {
   int64_t end = 0;
   for (int i = 0; i < n; i++) {
     tkg_block *b = order[i];
     int at = i;
-    b->offset = gap_for(b, placed, i);
+    b->offset = has_tie(b, placed, i) ? place_over(b, placed, i) : gap_for(b, placed, i);
     if (b->offset + b->bytes > end) end = b->offset + b->bytes;
     for (; at > 0 && placed[at - 1]->offset > b->offset; at--) placed[at] = placed[at - 1];
     placed[at] = b;
@@ -70,6 +105,11 @@ typedef struct search {
   int n;
 } search;
 
+/* Bytes that a block can share with the one that it may lie over, at a time. */
+static int64_t shared(const tkg_block *b, int time) {
+  return b->over && b->live_from == time ? b->bytes - b->apart : 0;
+}
+
 /* Returns the most bytes that are live at once; that is so where some block begins. */
 static int64_t most_live(const tkg_block *blocks, int n) {
   int64_t most = 0;
@@ -77,7 +117,7 @@ static int64_t most_live(const tkg_block *blocks, int n) {
     int64_t live = 0;
     for (int k = 0; k < n; k++)
       if (blocks[k].live_from <= blocks[i].live_from && blocks[k].live_to >= blocks[i].live_from)
-        live += blocks[k].bytes;
+        live += blocks[k].bytes - shared(&blocks[k], blocks[i].live_from);
     if (live > most) most = live;
   }
   return most;

@@ -35,7 +35,8 @@ static int64_t aligned_bytes(int64_t bytes) { return (bytes + ALIGN - 1) / ALIGN
 static int64_t add_block(tkg_planner *z, int64_t bytes, int from, int to, int kind) {
   bytes = aligned_bytes(bytes);
   z->in_use[kind] += bytes;
-  z->arena[z->arena_count] = (tkg_block){0, bytes, from, to, kind, false};
+  z->arena[z->arena_count] =
+      (tkg_block){.bytes = bytes, .live_from = from, .live_to = to, .kind = kind};
   return z->arena_count++;
 }
 
@@ -76,11 +77,10 @@ static bool inherit(tkg_planner *z, int from, int i, int last) {
   return true;
 }
 
-/* The value whose memory a node that runs alone may take over. */
-static int replaced_by_node(const tkg_planner *z, int i, int o) {
+/* The value in input k's memory if that is dead behind node i, at place o, and as large as i. */
+static int dead_input(const tkg_planner *z, int i, int o, int k) {
   const tkg_program *p = z->p;
   const tkg_node *n = &z->tape->nodes[i];
-  int k = p->slice[i] > 0 ? 1 : replaced_input(n);
   if (k < 0 || tkg__bytes(n) == 0) return -1;
   int from = p->storage[n->in[k]];
   if (z->tape->nodes[from].op == TKG_OP_LEAF || p->in_tile[from]) return -1;
@@ -92,6 +92,32 @@ static int replaced_by_node(const tkg_planner *z, int i, int o) {
   for (int j = 0; j < n->inputs; j++)
     if (j != k && p->storage[n->in[j]] == from) return -1;
   return from;
+}
+
+/* Whether node i is a sum some of whose rows lie beside what it reads. */
+static bool overlaps(const tkg_planner *z, int i) {
+  return z->p->slice[i] > 0 && z->p->over[i] < tkg__rows(&z->tape->nodes[i]);
+}
+
+/* The value whose memory a node that runs alone may take over. */
+static int replaced_by_node(const tkg_planner *z, int i, int o) {
+  if (overlaps(z, i)) return -1;
+  return dead_input(z, i, o, z->p->slice[i] > 0 ? 1 : replaced_input(&z->tape->nodes[i]));
+}
+
+/* Lets the block of node i, at place o, lie over that of what it reads, as far as it may. Returns
+ * the bytes that they can share. */
+static int64_t lay_over(tkg_planner *z, int i, int o) {
+  const tkg_node *n = &z->tape->nodes[i];
+  const int from = overlaps(z, i) ? dead_input(z, i, o, 1) : -1;
+  if (from < 0 || z->p->offset[from] < 0 || z->p->offset[i] < 0) return 0;
+  tkg_block *block = &z->arena[z->p->offset[i]], *x = &z->arena[z->p->offset[from]];
+  if (x->dead || x->live_to != o) return 0;
+  block->step = tkg__cols(n) * (int64_t)sizeof(float);
+  block->apart = (tkg__rows(n) - z->p->over[i]) * block->step;
+  block->over = x;
+  x->under = block;
+  return z->p->over[i] * block->step;
 }
 
 /* ---- memory of a group ---- */
@@ -145,8 +171,10 @@ static void add_parts_in_tile(tkg_planner *z, const tkg_group *g) {
   for (int o = g->first; o <= g->last; o++) {
     int i = z->p->order[o];
     if (z->p->part[i] < 0) continue;
-    z->tile[z->tile_count] = (tkg_block){
-        0, aligned_bytes(part_bytes(z->p, i)), g->first, g->last, TKG_KIND_TRANSIENT, false};
+    z->tile[z->tile_count] = (tkg_block){.bytes = aligned_bytes(part_bytes(z->p, i)),
+                                         .live_from = g->first,
+                                         .live_to = g->last,
+                                         .kind = TKG_KIND_TRANSIENT};
     z->p->part[i] = z->tile_count++;
   }
 }
@@ -161,7 +189,8 @@ static int pack_tile(tkg_planner *z, tkg_group *g, int64_t rows) {
     int last = last_in_group(z, g, i);
     if (take_over_in_tile(z, g, rows, i, o, last)) continue;
     int64_t bytes = aligned_bytes(bytes_in_tile(g, &z->tape->nodes[i], rows));
-    z->tile[z->tile_count] = (tkg_block){0, bytes, o, last, TKG_KIND_TRANSIENT, false};
+    z->tile[z->tile_count] =
+        (tkg_block){.bytes = bytes, .live_from = o, .live_to = last, .kind = TKG_KIND_TRANSIENT};
     p->offset[i] = z->tile_count++;
   }
   add_parts_in_tile(z, g);
@@ -294,6 +323,8 @@ int64_t tkg__scratch_bytes(const tkg_program *p, int i) {
   const tkg_node *n = &p->tape->nodes[i], *in[TKG_MAX_INPUTS];
   if (p->group_of[i] >= 0) return scratch_in_group(p, &p->groups[p->group_of[i]], i);
   tkg__inputs_of(p->tape, n, in);
+  if (p->slice[i] > 0 && p->over[i] < tkg__rows(n))
+    return p->tape->engine->backend->overlap_bytes(n, p->slice[i], p->over[i]);
   if (p->slice[i] > 0) return p->tape->engine->backend->slice_bytes(n, p->slice[i]);
   if (n->op == TKG_OP_EXCHANGE) return tkg__exchange_scratch(n, in[0], p->tape->engine->ranks);
   return p->tape->engine->backend->scratch_bytes(n, in);
@@ -370,7 +401,10 @@ static void lay_out_node(tkg_planner *z, int o) {
   int64_t scratch = tkg__scratch_bytes(p, i);
   if (scratch > 0) p->scratch[i] = add_block(z, scratch, o, o, TKG_KIND_TRANSIENT);
   lay_out_order(z, i, o);
+  const int64_t shared = lay_over(z, i, o);
+  z->in_use[kind_of(z, i)] -= shared;
   note_peak(z);
+  z->in_use[kind_of(z, i)] += shared;
 }
 
 /* Turns numbers of blocks into offsets. */

@@ -323,7 +323,7 @@ static void find_outputs_in_place(tkg_planner *z) {
 static bool allocate(tkg_planner *z) {
   tkg_program *p = z->p;
   size_t n = (size_t)p->tape->n + 1;
-  p->order = calloc(5 * n, sizeof *p->order);
+  p->order = calloc(6 * n, sizeof *p->order);
   p->offset = calloc(5 * n, sizeof *p->offset);
   p->groups = calloc(n, sizeof *p->groups);
   p->in_tile = calloc(2 * n, sizeof *p->in_tile);
@@ -332,8 +332,9 @@ static bool allocate(tkg_planner *z) {
   z->key = calloc(n, sizeof *z->key);
   z->arena = calloc(4 * n, sizeof *z->arena);
   z->tile = calloc(n, sizeof *z->tile);
+  z->beside = calloc(n, sizeof *z->beside);
   if (!p->order || !p->offset || !p->groups || !p->in_tile || !z->needed || !z->time || !z->key ||
-      !z->arena || !z->tile)
+      !z->arena || !z->tile || !z->beside)
     return false;
   p->storage = p->order + n;
   p->group_of = p->order + 2 * n;
@@ -345,6 +346,7 @@ static bool allocate(tkg_planner *z) {
   p->part = p->offset + 4 * n;
   p->ids_ordered = p->in_tile + n;
   z->last = z->time + n;
+  p->over = p->order + 5 * n;
   z->without = z->needed + n;
   return true;
 }
@@ -401,6 +403,17 @@ static void drop_needless(tkg_planner *z, int parts, int64_t least, int *status)
   }
 }
 
+/* Lets rows of sums in place lie beside what they read, as many as the arena has room for if it may
+ * grow by less than what it has to shrink by for a sum to be in place. */
+static void lay_beside(tkg_planner *z, int parts, int64_t most, int *status) {
+  (void)bytes_with(z, parts, status);
+  for (int i = 0; i < z->tape->n && !*status; i++)
+    for (int more = tkg__may_overlap(z, i) ? TKG_SHARES / 2 : 0; more > 0 && !*status; more /= 2) {
+      z->beside[i] = (uint8_t)(z->beside[i] + more);
+      if (bytes_with(z, parts, status) > most) z->beside[i] = (uint8_t)(z->beside[i] - more);
+    }
+}
+
 /* Decides which sums over edges are made in slices and written over what they read: by what the
  * arena takes, since it costs time. All ranks have to decide alike: shapes are still those of rank
  * 0, and tiles are counted as one thread has them. */
@@ -419,6 +432,8 @@ static int choose_sums_in_place(tkg_planner *z) {
     best = parts;
   }
   if (best) drop_needless(z, best, least, &status);
+  if (best && !tkg__forward_only(z->p) && z->tape->engine->ranks == 1)
+    lay_beside(z, best, least + least / LEAST_GAIN, &status);
   z->parts = best;
   z->trying = false;
   return status;
@@ -450,5 +465,6 @@ int tkg__plan(tkg_program *p) {
   free(z.key);
   free(z.arena);
   free(z.tile);
+  free(z.beside);
   return status;
 }

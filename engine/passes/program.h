@@ -21,6 +21,7 @@ typedef struct tkg_policy {
   bool save;     /* false: all that backward reads is saved exactly */
   bool fuse;     /* false: gathered rows are computed even where a sum could read their table */
   bool tiles;    /* false: nodes run one after another, each as a whole */
+  bool in_place; /* false: no sum over edges of a step lies over what it reads (sums_in_place.c) */
   bool rows;     /* false: whole values are computed even if only some rows are gathered */
   int rank_bits; /* 8: gradients travel between ranks in codes; else as they are */
   bool divide;   /* true: outputs lie by columns on ranks where they can, see spread.c */
@@ -82,6 +83,7 @@ typedef struct tkg_program {
   int64_t *ids_order; /* offset of the order of its ids; -1: it needs none */
   bool *ids_ordered;  /* another node that runs before makes it */
   bool tiled;         /* tile.c forms groups */
+  bool in_place;      /* sums over edges of backward's plans may be written over what they read */
   bool checked; /* each value exists as a whole; all gradients exist before the first update */
   tkg_group *groups;
   int group_count;
@@ -89,6 +91,7 @@ typedef struct tkg_program {
   bool *in_tile;  /* the value exists one tile at a time; its offset is in the memory of the tile */
   int32_t *slice; /* of a sum over edges: columns that it makes at a time, so that it can be written
                      over what it reads (sums_in_place.c); 0: all */
+  int32_t *over;  /* of such a sum: how many of its rows may lie there; all: it has that memory */
   int32_t *output_of; /* the output in whose tensor a value is computed; -1: it is in the arena */
   int64_t arena_bytes;
   int64_t at_peak[TKG_KIND_COUNT]; /* bytes by kind where the arena is fullest */

@@ -5,6 +5,11 @@
  * of x, and go on to the next: one matrix and a slice instead of two matrices. Each element is
  * summed as in one piece, in the same order.
  *
+ * Where there is room for more, y has memory of its own that overlaps that of x: some of its rows
+ * lie over x, the others beside it. The others are summed at once, into their place. Of the former
+ * a slice of the columns is made in scratch memory, the rest over the columns of x that are dead
+ * then; at last both are moved to where they belong. Their edges alone are read twice.
+ *
  * x has to be dead then. A layer's rows are also read by what gathers those of a batch: such
  * readers move before the sum, with what they are computed from, unless they depend on its result.
  * Whether x is dead when the plan is made is for memory_plan.c to say; if it is not, y gets memory
@@ -51,7 +56,8 @@ bool tkg__may_sum_in_place(const tkg_planner *z, int i) {
   if (!is_worth(z, n)) return false;
   const int v = n->in[SUMMED];
   const tkg_node *x = &z->tape->nodes[v];
-  if (!z->needed[i] || !p->tiled || !z->tape->engine->backend->slice_bytes) return false;
+  if (!z->needed[i] || !p->tiled || !p->in_place || !z->tape->engine->backend->slice_bytes)
+    return false;
   if (x->op == TKG_OP_LEAF || x->dtype != TKG_F32 || p->storage[v] != v || p->storage[i] != i)
     return false;
   if (tkg__bytes(x) != tkg__bytes(n) || tkg__cols(x) != tkg__cols(n) || tkg__bytes(n) < LEAST ||
@@ -60,6 +66,12 @@ bool tkg__may_sum_in_place(const tkg_planner *z, int i) {
   for (int k = 0; k < n->inputs; k++)
     if (k != SUMMED && p->storage[n->in[k]] == v) return false;
   return !is_result(p, v) && same_bits(z, n);
+}
+
+bool tkg__may_overlap(const tkg_planner *z, int i) {
+  const tkg_node *n = &z->tape->nodes[i];
+  return z->p->slice[i] > 0 && z->tape->engine->backend->overlap_bytes &&
+         tkg__cols(n) % UNIT == 0 && tkg__cols(n) <= 2 * (int64_t)z->p->slice[i];
 }
 
 static bool reads(const tkg_planner *z, int o, int v) {
@@ -110,6 +122,7 @@ void tkg__sums_in_place(tkg_planner *z) {
     o = move_early(z, o, early);
     const int64_t slice = (tkg__cols(n) + z->parts - 1) / z->parts;
     p->slice[i] = (int32_t)((slice + UNIT - 1) / UNIT * UNIT);
+    p->over[i] = (int32_t)(tkg__rows(n) - tkg__rows(n) * z->beside[i] / TKG_SHARES);
   }
   memset(early, 0, (size_t)z->tape->n * sizeof *early);
 }

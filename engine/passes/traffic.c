@@ -129,6 +129,7 @@ static void sum_edges(counter *c, edge_sum s) {
   const double share = share_of(c->n, s.heads), edges = edges_of(c->n) * share;
   c->t.read[0] = graph_bytes(c->n, s.heads, edges, s.relations, weighted);
   if (weighted) c->t.read[s.weights] *= share;
+  if (c->n->inputs > s.weights + 1) c->t.read[s.weights + 1] = 0; /* gradients alone read it */
   rows_by_id(c, 1, edges * s.row_rate);
   c->t.flops = (c->per + (weighted ? 1 : 0)) * edges * s.row_rate * cols(c->n);
 }

@@ -61,7 +61,7 @@ static bool same_constants(const tkg_plan *a, const tkg_plan *b) {
 static bool same_policy(const tkg_policy *a, const tkg_policy *b) {
   return a->bits == b->bits && a->rounding == b->rounding && a->small == b->small &&
          a->save == b->save && a->fuse == b->fuse && a->rows == b->rows && a->tiles == b->tiles &&
-         a->check == b->check;
+         a->check == b->check && a->in_place == b->in_place;
 }
 
 /* A plan that updates parameters is theirs: others of the same shapes have another state. */

@@ -26,6 +26,7 @@ int tkg_step_create(tkg_engine *engine, tkg_step **out) {
                                 .small = 4096,
                                 .save = true,
                                 .tiles = true,
+                                .in_place = true,
                                 .rows = true,
                                 .fuse = true};
   return TKG_OK;

@@ -36,8 +36,13 @@ int tkg_step_set(tkg_step *step, const char *option, double value) {
   const struct {
     const char *name;
     bool *at;
-  } flags[] = {{"save", &p->save},   {"fuse", &p->fuse},     {"rows", &p->rows},
-               {"tiles", &p->tiles}, {"divide", &p->divide}, {"check", &p->check}};
+  } flags[] = {{"save", &p->save},
+               {"fuse", &p->fuse},
+               {"rows", &p->rows},
+               {"tiles", &p->tiles},
+               {"divide", &p->divide},
+               {"check", &p->check},
+               {"sums_in_place", &p->in_place}};
   for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
     if (strcmp(option, flags[i].name) == 0) {
       *flags[i].at = value != 0;

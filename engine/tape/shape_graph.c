@@ -12,30 +12,31 @@ typedef struct operands {
   int rows;   /* int32 [b]: heads */
   int row_of; /* int32 [m] */
   int values; /* [e]: of edges */
+  int back;   /* [e]: of the edges that lead back */
 } operands;
 
 static operands operands_of(int op) {
   switch (op) {
   case TKG_OP_AGGREGATE:
-    return (operands){1, -1, -1, -1, -1, 2};
+    return (operands){1, -1, -1, -1, -1, 2, 3};
   case TKG_OP_AGGREGATE_ROWS:
-    return (operands){1, -1, -1, 2, -1, 3};
+    return (operands){1, -1, -1, 2, -1, 3, 4};
   case TKG_OP_AGGREGATE_INDEXED:
-    return (operands){1, -1, -1, -1, 2, 3};
+    return (operands){1, -1, -1, -1, 2, 3, -1};
   case TKG_OP_AGGREGATE_MUL:
-    return (operands){1, -1, 2, -1, -1, 3};
+    return (operands){1, -1, 2, -1, -1, 3, -1};
   case TKG_OP_AGGREGATE_MUL_ROWS:
-    return (operands){1, -1, 2, 3, -1, 4};
+    return (operands){1, -1, 2, 3, -1, 4, -1};
   case TKG_OP_AGGREGATE_MUL_INDEXED:
-    return (operands){1, -1, 2, -1, 3, 4};
+    return (operands){1, -1, 2, -1, 3, 4, -1};
   case TKG_OP_SDDMM:
-    return (operands){2, 1, 3, -1, -1, -1};
+    return (operands){2, 1, 3, -1, -1, -1, -1};
   case TKG_OP_SDDMM_RELATION:
-    return (operands){2, 1, -1, 3, -1, 4};
+    return (operands){2, 1, -1, 3, -1, 4, -1};
   case TKG_OP_AGGREGATE_RELATION:
-    return (operands){2, 1, -1, -1, -1, 3};
+    return (operands){2, 1, -1, -1, -1, 3, -1};
   case TKG_OP_AGGREGATE_RELATION_ROWS:
-    return (operands){2, 1, -1, 3, -1, 4};
+    return (operands){2, 1, -1, 3, -1, 4, -1};
   default:
     __builtin_trap(); /* ops.def gives these rules to no other op */
   }
@@ -80,6 +81,17 @@ static int check_relations(const tkg_inference *s, int64_t rows) {
                    tkg__name_of(s), rows, kinds - 1);
 }
 
+/* Weights of the edges that lead back are by place, as those of the edges are. */
+static int check_back(const tkg_inference *s, int k, int64_t e) {
+  const int64_t layout = s->out->i[3];
+  if (!(layout & TKG_GRAPH_SYMMETRIC) || (layout & TKG_GRAPH_BACKWARD))
+    return tkg__fail(TKG_E_ARGUMENT,
+                     "%s: weights of edges that lead back are of a graph where each edge has one, "
+                     "not transposed",
+                     tkg__name_of(s));
+  return check_vector(s, k, e, "a weight for each edge is needed");
+}
+
 /* All operands against the graph and against the columns of the first. */
 static int check_operands(const tkg_inference *s, const operands *o, const extents *x) {
   int64_t tails = given(s, o->row_of) ? -1 : x->m, status = TKG_OK;
@@ -97,6 +109,7 @@ static int check_operands(const tkg_inference *s, const operands *o, const exten
   }
   if (!status && given(s, o->values))
     status = check_vector(s, o->values, x->e, "a weight for each edge is needed");
+  if (!status && given(s, o->back)) status = check_back(s, o->back, x->e);
   const int with[] = {o->a, o->r};
   for (int k = 0; k < 2 && !status; k++)
     if (given(s, with[k]) && tkg__cols(s->in[with[k]]) != tkg__cols(s->in[o->x]))

@@ -75,11 +75,12 @@ TKG_INLINE void sum_row(const sum *s, int64_t row, float *out, int registers, in
 /* Sums rows that fit registers over the edges whose weight is not zero. */
 TKG_INLINE void sum_kept_rows(const sum *s, int64_t first, int64_t last, int registers, int kind) {
   kept_edges k;
-  begin_kept(&k, &s->g, s->w, s->x, (kind & HALF ? 2 : 4) * s->d, s->g.offsets[first],
+  begin_kept(&k, &s->g, s->w, s->x, (kind & HALF ? 2 : 4) * s->x_stride, s->g.offsets[first],
              s->ahead_end);
+  k.read_bytes = (kind & HALF ? 2 : 4) * s->d;
   for (int64_t row = first; row < last; row++) {
     const int64_t end = s->g.offsets[row + 1];
-    float *out = s->out + row * s->stride;
+    float *out = s->out + row * s->out_stride;
     wide total[8];
     block b;
     for (int r = 0; r < registers; r++) total[r] = (wide){0};
@@ -99,7 +100,7 @@ TKG_INLINE void sum_each_row(const sum *s, int64_t first, int64_t last, int regi
     sum_kept_rows(s, first, last, registers, kind);
     return;
   }
-  for (int64_t r = first; r < last; r++) sum_row(s, r, s->out + r * s->stride, registers, kind);
+  for (int64_t r = first; r < last; r++) sum_row(s, r, s->out + r * s->out_stride, registers, kind);
 }
 
 /* Calls a function that is inlined once for each number of registers of a row. */
@@ -267,7 +268,9 @@ static sum sum_of(const tkg_call *c) {
            .list = c->data[list],
            .out = c->out,
            .d = tkg__cols(c->node),
-           .stride = tkg__cols(c->node)};
+           .x_stride = tkg__cols(c->node),
+           .stride = tkg__cols(c->node),
+           .out_stride = tkg__cols(c->node)};
   s.kind = (s.w ? WEIGHTED : 0) | (s.r ? MUL : 0);
   return s;
 }
@@ -299,28 +302,79 @@ static int aggregate_range(const tkg_call *c, int64_t first, int64_t last) {
   return TKG_OK;
 }
 
-/* ---- slices of columns: one phase copies a slice of x to scratch memory, where its rows follow
- * each other and so more of them fit into caches; the next sums it ---- */
+/* ---- written over what is read: a slice of columns at a time ---- */
 
-static int phases(const tkg_call *c) {
-  const int64_t d = tkg__cols(c->node);
-  return c->slice ? (int)(2 * ((d + c->slice - 1) / c->slice)) : 1;
+static void sum_floats(const sum *s, int64_t first, int64_t last) {
+  EACH_KIND(sum_rows, s->kind, 0, s, first, last)
 }
 
-static void aggregate_slice(const tkg_call *c, int64_t first, int64_t last) {
+/* One phase copies a slice of x to scratch memory, where its rows follow each other and so more of
+ * them fit into caches; the next sums it to where it was. */
+static void sum_slice(const tkg_call *c, int64_t first, int64_t last) {
   sum s = sum_of(c);
   float *slice = c->scratch;
   const int64_t begin = c->phase / 2 * c->slice, left = s.d - begin;
-  s.d = left < c->slice ? left : c->slice;
+  s.d = s.x_stride = left < c->slice ? left : c->slice;
   if (c->phase % 2 == 0) {
     for (int64_t r = first; r < last; r++)
-      memcpy(slice + r * s.d, s.x + r * s.stride + begin, (size_t)s.d * sizeof *slice);
+      copy_row(slice + r * s.d, s.x + r * s.stride + begin, s.d);
     return;
   }
   s.x = slice;
   s.out += begin;
   if (s.r) s.r += begin;
-  EACH_KIND(sum_rows, s.kind, 0, &s, first, last)
+  sum_floats(&s, first, last);
+}
+
+/* Of a sum that lies over a part of x: the rows of it that do, and the others. */
+typedef struct over {
+  int64_t first, last, others_first, others_last;
+} over;
+
+static over rows_over(const tkg_call *c) {
+  const int64_t row = tkg__cols(c->node) * (int64_t)sizeof(float), n = tkg__rows(c->node);
+  const int64_t apart = (int64_t)((intptr_t)c->out - (intptr_t)c->data[1]) / row;
+  if (apart <= -n || apart >= n) return (over){0, 0, 0, n};
+  return apart > 0 ? (over){0, n - apart, n - apart, n} : (over){-apart, n, 0, -apart};
+}
+
+/* Sums units begin..end-1 of those rows and of the others. Of the former the first slice goes to
+ * scratch memory, so that its columns of x are free then; the rest is summed there, in the second
+ * phase, and moved to its place in the third. */
+static void sum_over(const tkg_call *c, const over *o, int64_t begin, int64_t end) {
+  const sum whole = sum_of(c);
+  const int64_t units = edges_units(c->node, c->in), rest = whole.d - c->slice;
+  const int64_t first = edges_cut(&whole.g, o->first, o->last, begin, units);
+  const int64_t last = edges_cut(&whole.g, o->first, o->last, end, units);
+  float *slice = (float *)c->scratch - o->first * c->slice;
+  sum s = whole;
+  if (c->phase == 2) {
+    for (int64_t r = first; r < last; r++) {
+      float *row = s.out + r * s.d;
+      copy_row(row + c->slice, row, rest);
+      copy_row(row, slice + r * c->slice, c->slice);
+    }
+    return;
+  }
+  s.d = c->phase == 0 ? c->slice : rest;
+  if (c->phase == 0) {
+    s.out = slice;
+    s.out_stride = c->slice;
+    sum_floats(&whole, edges_cut(&s.g, o->others_first, o->others_last, begin, units),
+               edges_cut(&s.g, o->others_first, o->others_last, end, units));
+  } else {
+    s.x += c->slice;
+    if (s.r) s.r += c->slice;
+  }
+  sum_floats(&s, first, last);
+}
+
+static int phases(const tkg_call *c) {
+  const int64_t d = tkg__cols(c->node);
+  if (!c->slice) return 1;
+  if (c->out == c->data[1]) return (int)(2 * ((d + c->slice - 1) / c->slice));
+  const over o = rows_over(c);
+  return o.first < o.last ? 3 : 1;
 }
 
 static int aggregate(const tkg_call *c, int64_t begin, int64_t end) {
@@ -328,7 +382,12 @@ static int aggregate(const tkg_call *c, int64_t begin, int64_t end) {
   int64_t first, last;
   edges_range(c, &g, begin, end, &first, &last);
   if (!c->slice) return aggregate_range(c, first, last);
-  aggregate_slice(c, first, last);
+  if (c->out == c->data[1]) {
+    sum_slice(c, first, last);
+  } else {
+    const over o = rows_over(c);
+    sum_over(c, &o, begin, end);
+  }
   return TKG_OK;
 }
 

@@ -27,6 +27,11 @@ static inline void restore_zeros(float *x, const uint8_t *signs, int64_t first, 
   for (; first % 8 == 0 && i + CODE_GROUP <= count; i += CODE_GROUP) {
     uint16_t signs_here;
     memcpy(&signs_here, signs + (first + i) / 8, sizeof signs_here);
+#if defined(__AVX512F__)
+    const __m512 v = _mm512_loadu_ps(x + i);
+    const __mmask16 keep = signs_here | _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);
+    _mm512_storeu_ps(x + i, _mm512_maskz_mov_ps(keep, v));
+#else
     for (int k = 0; k < CODE_GROUP; k += WIDTH) {
       const words none = {0}, bit = (none + 1) << code_lanes(k);
       const wide v = wide_load(x + i + k);
@@ -34,6 +39,7 @@ static inline void restore_zeros(float *x, const uint8_t *signs, int64_t first, 
       const ints keep = (((none + signs_here) & bit) != 0) | (v != v);
       wide_store(x + i + k, (wide)((ints)v & keep));
     }
+#endif
   }
   for (; i < count; i++)
     if (!(signs[(first + i) / 8] >> ((first + i) % 8) & 1) && x[i] == x[i]) x[i] = 0.0F;

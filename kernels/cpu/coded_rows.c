@@ -117,18 +117,28 @@ TKG_INLINE void decode_group(const coded_rows *s, int i, int64_t c, const uint8_
   }
 }
 
+/* Whole groups of columns c..end-1 of window entry i. Returns where the last of them ends. */
+TKG_INLINE int64_t decode_groups(const coded_rows *s, int i, int64_t c, int64_t end, int bits,
+                                 float *to) {
+  const code_levels levels = code_levels_of(bits, s->half);
+  for (; c + CODE_GROUP <= end; c += CODE_GROUP, to += CODE_GROUP)
+    decode_group(s, i, c, s->codes[i] + c / 8 * bits, bits, &levels, to);
+  return c;
+}
+
+/* The columns from c on of window entry i, fewer than a group, into a group of floats. What lies
+ * behind the row's codes may belong to nobody. */
+TKG_INLINE void decode_rest(const coded_rows *s, int i, int64_t c, int bits, float *to) {
+  const code_levels levels = code_levels_of(bits, s->half);
+  uint8_t rest[CODE_GROUP] = {0};
+  memcpy(rest, s->codes[i] + c / 8 * bits, (size_t)(s->row_bytes - c / 8 * bits));
+  decode_group(s, i, c, rest, bits, &levels, to);
+}
+
 /* Entry i of the window, into whole groups of floats. */
 TKG_INLINE void decode_row(const coded_rows *s, int i, int bits, float *to) {
-  const code_levels levels = code_levels_of(bits, s->half);
-  const uint8_t *at = s->codes[i];
-  int64_t c = 0;
-  for (; c + CODE_GROUP <= s->cols; c += CODE_GROUP, at += CODE_GROUP / 8 * bits)
-    decode_group(s, i, c, at, bits, &levels, to + c);
-  if (c < s->cols) { /* what lies behind the row's codes may belong to nobody */
-    uint8_t rest[CODE_GROUP] = {0};
-    memcpy(rest, at, (size_t)(s->row_bytes - c / 8 * bits));
-    decode_group(s, i, c, rest, bits, &levels, to + c);
-  }
+  const int64_t c = decode_groups(s, i, 0, s->cols, bits, to);
+  if (c < s->cols) decode_rest(s, i, c, bits, to + c);
 }
 
 /* Decodes the rows of the window, whose numbers are `rows`. */
@@ -161,6 +171,37 @@ void TKG_ISA_NAME(tkg__coded_decode)(coded_rows *s, int64_t p, int64_t limit) {
   const int64_t most = s->stride ? CODED_FLOATS / s->stride : CODED_ROWS;
   TKG_ISA_NAME(tkg__coded_window)(s, p, limit, most < CODED_ROWS ? (int)most : CODED_ROWS);
   decode_window(s, s->ids + p, (int)(s->end - p));
+}
+
+/* Columns first..first+count-1 of window entry i, no further than the row's last. */
+TKG_INLINE void decode_columns(const coded_rows *s, int i, int64_t first, int64_t count, int bits,
+                               float *to) {
+  float rest[CODE_GROUP];
+  const int64_t end = first + count, c = decode_groups(s, i, first, end, bits, to);
+  if (c == end) return;
+  decode_rest(s, i, c, bits, rest);
+  memcpy(to + c - first, rest, (size_t)(end - c) * sizeof *to);
+}
+
+void TKG_ISA_NAME(tkg__coded_columns)(coded_rows *s, int64_t begin, int64_t end, int64_t first,
+                                      int64_t count, float *to) {
+  int32_t rows[CODED_ROWS];
+  for (int64_t row = begin; row < end; row += CODED_ROWS) {
+    const int n = end - row < CODED_ROWS ? (int)(end - row) : CODED_ROWS;
+    for (int i = 0; i < n; i++) rows[i] = (int32_t)(row + i);
+    open_rows(s, rows, n);
+    for (int i = 0; i < n; i++, to += count) {
+      switch (s->codec.bits) {
+#define X(bits)                                                                                    \
+  case bits:                                                                                       \
+    decode_columns(s, i, first, count, bits, to);                                                  \
+    break;
+        X(8) X(4) X(2) X(1)
+#undef X
+      }
+      if (s->signs) restore_zeros(to, s->signs, rows[i] * s->cols + first, count);
+    }
+  }
 }
 
 /* The window is rows begin..end-1 themselves, as the codec decodes them. */

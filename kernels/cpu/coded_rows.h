@@ -63,6 +63,12 @@ void TKG_ISA_NAME(tkg__coded_decode)(coded_rows *s, int64_t p, int64_t limit);
  * time; valid until the next is read. For codes alone. */
 const float *TKG_ISA_NAME(tkg__coded_in_turn)(coded_rows *s, int64_t row, int64_t limit);
 
+/* Decodes columns first..first+count-1 of rows begin..end-1 to `to`, row after row: `first` begins
+ * a group, and so do the columns behind them, or there are none. For codes whose noise is not drawn
+ * apart. */
+void TKG_ISA_NAME(tkg__coded_columns)(coded_rows *s, int64_t begin, int64_t end, int64_t first,
+                                      int64_t count, float *to);
+
 /* A row by number; valid until another is read. */
 static inline const float *coded_row(coded_rows *s, int64_t row) {
   if (s->x) return s->x + row * s->cols;

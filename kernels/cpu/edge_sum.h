@@ -21,9 +21,9 @@ typedef struct sum {
   const float *w;      /* by edge, or NULL */
   const int32_t *list; /* the rows to compute, or row_of by tail */
   float *out;
-  int64_t d;         /* columns to sum, and of x */
-  int64_t stride;    /* of rows of r and out: their columns */
-  int64_t ahead_end; /* prefetch up to this edge */
+  int64_t d;                            /* columns to sum */
+  int64_t x_stride, stride, out_stride; /* columns of a row of x, of r, of out */
+  int64_t ahead_end;                    /* prefetch up to this edge */
   int kind;
 } sum;
 
@@ -98,7 +98,8 @@ TKG_INLINE void add_block(float *out, const block *b, int64_t d, int kind) {
 
 /* The address of a row of x; it is one of 16-bit numbers if the kind says so. */
 TKG_INLINE const float *row_of_x(const sum *s, int64_t row, int kind) {
-  return kind & HALF ? (const float *)((const uint16_t *)s->x + row * s->d) : s->x + row * s->d;
+  return kind & HALF ? (const float *)((const uint16_t *)s->x + row * s->x_stride)
+                     : s->x + row * s->x_stride;
 }
 
 /* Makes edge p entry i of the block; its tail has that row of x. */

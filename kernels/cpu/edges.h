@@ -33,11 +33,13 @@ static inline tkg_graph edges_graph(const tkg_call *c) {
   return tkg__graph_of(c->data[0], c->node->i);
 }
 
-/* The first row of slice `slice` of `slices`; n for slice `slices`. */
-static inline int64_t edges_first_row(const tkg_graph *g, int64_t slice, int64_t slices) {
-  int64_t low = 0, high = g->n;
-  if (slice == slices) return g->n;
-  const int64_t bound = (g->n + g->e) * slice / slices;
+/* The first row of slice `slice` of `slices` of rows from..to-1; `to` for slice `slices`. */
+static inline int64_t edges_cut(const tkg_graph *g, int64_t from, int64_t to, int64_t slice,
+                                int64_t slices) {
+  int64_t low = from, high = to;
+  if (slice == slices) return to;
+  const int64_t begin = g->offsets[from] + from, all = g->offsets[to] + to - begin;
+  const int64_t bound = begin + all * slice / slices;
   while (low < high) {
     int64_t middle = (low + high) / 2;
     if (g->offsets[middle] + middle < bound)
@@ -46,6 +48,11 @@ static inline int64_t edges_first_row(const tkg_graph *g, int64_t slice, int64_t
       high = middle;
   }
   return low;
+}
+
+/* The same of all rows. */
+static inline int64_t edges_first_row(const tkg_graph *g, int64_t slice, int64_t slices) {
+  return edges_cut(g, 0, g->n, slice, slices);
 }
 
 /* The rows of units begin..end-1. */

@@ -67,19 +67,29 @@ TKG_INLINE void binary_loop(int op, float *out, const float *a, int64_t step_a, 
   }
 }
 
+/* Whole rows of SHORT_RUN columns: as a constant, since to begin a loop would take longer than it.
+ */
+TKG_INLINE void binary_rows(int op, float *out, const float *a, const float *b, const tkg_view *v,
+                            int64_t rows) {
+  const int64_t next_a = v->stride[1][0], next_b = v->stride[1][1];
+  const bool each_a = v->stride[0][0], each_b = v->stride[0][1];
+  for (int64_t r = 0; r < rows; r++, out += SHORT_RUN, a += next_a, b += next_b)
+    binary_loop(op, out, a, each_a, b, each_b, SHORT_RUN);
+}
+
 TKG_INLINE void binary_broadcast(int op, const tkg_call *c, int64_t first, int64_t last) {
   const tkg_view v = tkg__view(c->node, c->in[0], c->in[1]);
   flat_iterator w = flat_start(&v, first);
   const float *a = c->data[0], *b = c->data[1];
   float *out = c->out;
+  if (v.rank == 2 && v.shape[0] == SHORT_RUN && first % SHORT_RUN == 0) {
+    binary_rows(op, out + first, a + w.offset[0], b + w.offset[1], &v, (last - first) / SHORT_RUN);
+    return;
+  }
   while (first < last) {
     int64_t n = flat_run(&v, &w, last - first);
-    if (n == SHORT_RUN) /* as a constant: else beginning the loop would take longer than it */
-      binary_loop(op, out + first, a + w.offset[0], v.stride[0][0], b + w.offset[1], v.stride[0][1],
-                  SHORT_RUN);
-    else
-      binary_loop(op, out + first, a + w.offset[0], v.stride[0][0], b + w.offset[1], v.stride[0][1],
-                  n);
+    binary_loop(op, out + first, a + w.offset[0], v.stride[0][0], b + w.offset[1], v.stride[0][1],
+                n);
     flat_advance(&v, &w, n);
     first += n;
   }

@@ -38,6 +38,17 @@ static void gather_codes(const tkg_call *c, int64_t begin, int64_t end) {
     memcpy(out + i * d, coded_at(&x, i, end), (size_t)d * sizeof *out);
 }
 
+/* Widths known to the compiler: of embeddings, and of tables of neighbours. */
+#define ROWS_KNOWN(X) X(1) X(4) X(8) X(16) X(32) X(64)
+
+TKG_INLINE void gather_rows(const float *x, const int32_t *ids, int64_t begin, int64_t end,
+                            int64_t d, float *out) {
+  for (int64_t i = begin; i < end; i++) {
+    if (d > 1 && i + ROWS_AHEAD < end) prefetch_row(x + ids[i + ROWS_AHEAD] * d, d);
+    copy_row(out + i * d, x + ids[i] * d, d);
+  }
+}
+
 static int gather(const tkg_call *c, int64_t begin, int64_t end) {
   int64_t n = c->in[0]->shape[0], d = tkg__run_length(c->in[0], 1);
   const float *x = c->data[0];
@@ -53,14 +64,16 @@ static int gather(const tkg_call *c, int64_t begin, int64_t end) {
     gather_codes(c, begin, end);
     return TKG_OK;
   }
-  if (d == 1) {
-    for (int64_t i = begin; i < end; i++) memcpy(out + i, x + ids[i], sizeof *out);
-    return TKG_OK;
+#define X(width)                                                                                   \
+  case width:                                                                                      \
+    gather_rows(x, ids, begin, end, width, out);                                                   \
+    break;
+  switch (d) {
+    ROWS_KNOWN(X)
+  default:
+    gather_rows(x, ids, begin, end, d, out);
   }
-  for (int64_t i = begin; i < end; i++) {
-    if (i + ROWS_AHEAD < end) prefetch_row(x + ids[i + ROWS_AHEAD] * d, d);
-    copy_row(out + i * d, x + ids[i] * d, d);
-  }
+#undef X
   return TKG_OK;
 }
 

@@ -73,6 +73,41 @@ static void sort_positions(const int32_t *ids, int64_t kinds, int64_t n, int32_t
   }
 }
 
+/* So many lists of positions side by side: counting a kind that has many waits for the last one. */
+enum { FEW_KINDS = 256, STREAMS = 4 };
+
+/* Writes positions begin..begin+n-1, sorted by their ids, which are below FEW_KINDS, to order. */
+static void sort_few(const int32_t *ids, int64_t kinds, int64_t begin, int64_t n, int32_t *order) {
+  int32_t count[STREAMS][FEW_KINDS] = {{0}}, sum = 0;
+  const int64_t part = n / STREAMS;
+  const int32_t *of[STREAMS];
+  for (int s = 0; s < STREAMS; s++) of[s] = ids + begin + s * part;
+  for (int64_t i = 0; i < part; i++)
+    for (int s = 0; s < STREAMS; s++) count[s][of[s][i]]++;
+  for (int64_t i = STREAMS * part; i < n; i++) count[STREAMS - 1][ids[begin + i]]++;
+  for (int64_t kind = 0; kind < kinds; kind++)
+    for (int s = 0; s < STREAMS; s++) {
+      const int32_t found = count[s][kind];
+      count[s][kind] = sum;
+      sum += found;
+    }
+  for (int64_t i = 0; i < part; i++)
+    for (int s = 0; s < STREAMS; s++) order[count[s][of[s][i]]++] = (int32_t)(begin + s * part + i);
+  for (int64_t i = STREAMS * part; i < n; i++)
+    order[count[STREAMS - 1][ids[begin + i]]++] = (int32_t)(begin + i);
+}
+
+/* The same, whatever the number of kinds. */
+static void sort_range(const int32_t *ids, int64_t kinds, int64_t begin, int64_t n, int32_t *order,
+                       int32_t *spare) {
+  if (kinds <= FEW_KINDS) {
+    sort_few(ids, kinds, begin, n, order);
+    return;
+  }
+  for (int64_t i = 0; i < n; i++) order[i] = (int32_t)(begin + i);
+  sort_positions(ids, kinds, n, order, spare);
+}
+
 /* Copies rows from[order[i]] to consecutive rows of `to`. */
 static void gather_rows(const float *from, const int32_t *order, int64_t n, int64_t d, float *to) {
   for (int64_t i = 0; i < n; i++) {
@@ -123,8 +158,7 @@ static void multiply_in_place(const grouped *s, const int32_t *order, int64_t n,
 static int multiply_block(const grouped *s, int64_t first, int64_t n, float *out) {
   int32_t *order = s->order + first;
   float *left = s->left + first * s->d, *right = s->right + first * s->k;
-  for (int64_t i = 0; i < n; i++) order[i] = (int32_t)(first + i);
-  sort_positions(s->ids, s->kinds, n, order, s->spare + first);
+  sort_range(s->ids, s->kinds, first, n, order, s->spare + first);
   const bool in_place = is_indexed(s->d, s->k);
   for (int64_t i = 0, end; in_place && i < n; i = end) {
     end = group_end(s, order, i, n);
@@ -171,6 +205,10 @@ static int64_t matmul_scratch(const tkg_node *node, const tkg_node *const *in) {
 static int64_t own_positions(const grouped *s, int64_t begin, int64_t end, int64_t *first) {
   int64_t n = 0;
   *first = 0;
+  if (begin == 0 && end >= s->kinds) {
+    sort_range(s->ids, s->kinds, 0, s->n, s->order, s->spare);
+    return s->n;
+  }
   for (int64_t i = 0; i < s->n; i++) *first += s->ids[i] < begin;
   int32_t *order = s->order + *first;
   for (int64_t i = 0; i < s->n; i++)

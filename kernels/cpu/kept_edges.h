@@ -14,11 +14,11 @@ enum { KEPT_WINDOW = 512, KEPT_SAMPLES = 64, KEPT_PART = 8 };
 typedef struct kept_edges {
   const tkg_graph *g;
   const float *w;
-  const char *x; /* the row of tail t is at x + t row_bytes */
-  int64_t row_bytes;
-  int64_t begin, end, limit;  /* places of the window; edges end at `limit` */
-  int at, count;              /* the entry to be taken next; entries */
-  int32_t place[KEPT_WINDOW]; /* after `begin`, ascending */
+  const char *x;                 /* the row of tail t is at x + t row_bytes */
+  int64_t row_bytes, read_bytes; /* of which so many are read */
+  int64_t begin, end, limit;     /* places of the window; edges end at `limit` */
+  int at, count;                 /* the entry to be taken next; entries */
+  int32_t place[KEPT_WINDOW];    /* after `begin`, ascending */
   int32_t tail[KEPT_WINDOW], number[KEPT_WINDOW];
   float weight[KEPT_WINDOW];
 } kept_edges;
@@ -39,14 +39,14 @@ static inline void begin_kept(kept_edges *k, const tkg_graph *g, const float *w,
   k->g = g;
   k->w = w;
   k->x = x;
-  k->row_bytes = row_bytes;
+  k->row_bytes = k->read_bytes = row_bytes;
   k->begin = k->end = first;
   k->limit = last;
   k->at = k->count = 0;
 }
 
 TKG_PREFETCH void prefetch_kept(const kept_edges *k, int entry) {
-  if (entry < k->count) prefetch_far(k->x + k->tail[entry] * k->row_bytes, k->row_bytes);
+  if (entry < k->count) prefetch_far(k->x + k->tail[entry] * k->row_bytes, k->read_bytes);
 }
 
 /* Opens the window behind this one. */
@@ -80,7 +80,7 @@ TKG_INLINE bool is_kept_before(kept_edges *k, int64_t end) {
   prefetch_kept(k, k->at + EDGES_AHEAD);
   if (k->at + EDGES_NEAR < k->count)
     prefetch_row((const float *)(k->x + k->tail[k->at + EDGES_NEAR] * k->row_bytes),
-                 k->row_bytes / 4);
+                 k->read_bytes / 4);
   return true;
 }
 

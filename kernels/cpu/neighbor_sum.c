@@ -44,10 +44,11 @@ TKG_PREFETCH void prefetch_next(const neighbours *h, int64_t at, int64_t last) {
 
 /* ---- neighbor_sum: out[i] = sum over k of w[i,k] x[k] ---- */
 
-/* The sums of one row, four registers of columns at a time. */
-TKG_INLINE void sum_row(float *out, const float *w, const neighbours *h, int64_t at, bool half) {
+/* The sums of one row of d columns, four registers of them at a time. */
+TKG_INLINE void sum_row(float *out, const float *w, const neighbours *h, int64_t at, int64_t d,
+                        bool half) {
   int64_t j = 0;
-  for (; j + 4 * WIDTH <= h->d; j += 4 * WIDTH) {
+  for (; j + 4 * WIDTH <= d; j += 4 * WIDTH) {
     wide s0 = {0}, s1 = {0}, s2 = {0}, s3 = {0};
     for (int64_t k = 0; k < h->k; k++) {
       const void *x = neighbour(h, at + k, half);
@@ -61,13 +62,13 @@ TKG_INLINE void sum_row(float *out, const float *w, const neighbours *h, int64_t
     wide_store(out + j + 2 * WIDTH, s2);
     wide_store(out + j + 3 * WIDTH, s3);
   }
-  for (; j + WIDTH <= h->d; j += WIDTH) {
+  for (; j + WIDTH <= d; j += WIDTH) {
     wide s = {0};
     for (int64_t k = 0; k < h->k; k++)
       s += w[k] * wide_load_either(neighbour(h, at + k, half), j, half);
     wide_store(out + j, s);
   }
-  for (; j < h->d; j++) {
+  for (; j < d; j++) {
     float s = 0;
     for (int64_t k = 0; k < h->k; k++)
       s += w[k] * wide_element(neighbour(h, at + k, half), j, half);
@@ -75,11 +76,24 @@ TKG_INLINE void sum_row(float *out, const float *w, const neighbours *h, int64_t
   }
 }
 
-TKG_INLINE void sum_rows(float *out, const float *w, const neighbours *h, int64_t begin,
+/* Widths known to the compiler: of KGCN's and RippleNet's published settings. */
+#define KNOWN_WIDTHS(X) X(16) X(64)
+
+TKG_INLINE void sum_rows(float *out, const float *w, const neighbours *of, int64_t begin,
                          int64_t end, bool half) {
+  const neighbours h = *of; /* in registers: what is written could be it */
   for (int64_t i = begin; i < end; i++) {
-    prefetch_next(h, i * h->k, end * h->k);
-    sum_row(out + i * h->d, w + i * h->k, h, i * h->k, half);
+    prefetch_next(&h, i * h.k, end * h.k);
+    switch (h.d) {
+#define X(width)                                                                                   \
+  case width:                                                                                      \
+    sum_row(out + i * width, w + i * h.k, &h, i * h.k, width, half);                               \
+    break;
+      KNOWN_WIDTHS(X)
+#undef X
+    default:
+      sum_row(out + i * h.d, w + i * h.k, &h, i * h.k, h.d, half);
+    }
   }
 }
 
@@ -101,12 +115,34 @@ static int64_t sum_work(const tkg_node *node, const tkg_node *const *in) {
 
 /* ---- neighbor_dot: out[i,k] = g[i] . x[k] ---- */
 
-TKG_INLINE void dot_rows(float *out, const float *g, const neighbours *h, int64_t begin,
+/* The products of one row with neighbours at..end-1; d, their columns, may be a constant. */
+TKG_INLINE void dot_row(float *out, const float *g, const neighbours *h, int64_t at, int64_t end,
+                        int64_t d, bool half) {
+  for (; d >= 16 && d % 16 == 0 && at + 4 <= end; at += 4) {
+    const float *const left[4] = {g, g, g, g};
+    const void *const right[4] = {neighbour(h, at, half), neighbour(h, at + 1, half),
+                                  neighbour(h, at + 2, half), neighbour(h, at + 3, half)};
+    wide_dots_of(left, right, d, half, out + at);
+  }
+  for (; at < end; at++) out[at] = wide_dot_of(g, neighbour(h, at, half), NULL, d, half);
+}
+
+TKG_INLINE void dot_rows(float *out, const float *g, const neighbours *of, int64_t begin,
                          int64_t end, bool half) {
+  const neighbours h = *of; /* in registers, as above */
   for (int64_t i = begin; i < end; i++) {
-    prefetch_next(h, i * h->k, end * h->k);
-    for (int64_t at = i * h->k; at < (i + 1) * h->k; at++)
-      out[at] = wide_dot_of(g + i * h->d, neighbour(h, at, half), NULL, h->d, half);
+    const int64_t first = i * h.k, last = first + h.k;
+    prefetch_next(&h, first, end * h.k);
+    switch (h.d) {
+#define X(width)                                                                                   \
+  case width:                                                                                      \
+    dot_row(out, g + i * width, &h, first, last, width, half);                                     \
+    break;
+      KNOWN_WIDTHS(X)
+#undef X
+    default:
+      dot_row(out, g + i * h.d, &h, first, last, h.d, half);
+    }
   }
 }
 
@@ -153,16 +189,18 @@ enum { MOST_SCORES = 1024 };
 
 static int relation_score(const tkg_call *c, int64_t begin, int64_t end) {
   int64_t d = tkg__cols(c->in[0]), m = tkg__rows(c->in[1]), k = tkg__cols(c->in[2]);
-  const float *u = c->data[0], *r = c->data[1];
+  const float *u = c->data[0];
   const int32_t *ids = c->data[2];
   float *out = c->out, scores[MOST_SCORES];
   bool all = m <= k && m <= MOST_SCORES;
+  const neighbours of_row = {c->data[1], ids, k, d, false}, each = {c->data[1], NULL, m, d, false};
   int status = check_ids("relation_score", ids, begin * k, end * k, m);
   if (status) return status;
   for (int64_t b = begin; b < end; b++) {
-    for (int64_t q = 0; all && q < m; q++) scores[q] = wide_dot(u + b * d, r + q * d, d);
-    for (int64_t at = b * k; at < (b + 1) * k; at++)
-      out[at] = all ? scores[ids[at]] : wide_dot(u + b * d, r + ids[at] * d, d);
+    if (!all) dot_row(out, u + b * d, &of_row, b * k, (b + 1) * k, d, false);
+    if (!all) continue;
+    dot_row(scores, u + b * d, &each, 0, m, d, false);
+    for (int64_t at = b * k; at < (b + 1) * k; at++) out[at] = scores[ids[at]];
   }
   return TKG_OK;
 }

@@ -3,14 +3,16 @@
  *
  * Units are a fixed number of slices of the rows, each with a table of all relations; the tables
  * are added in order, so the sum does not depend on the number of threads. Rows of b are
- * prefetched. To decode a row of codes for each edge that leads to it would take several times as
- * long, so the whole sum decodes b in scratch memory, a slice of the columns at a time. */
+ * prefetched, and edges whose weight is zero skipped where there are many (kept_edges.h). To decode
+ * a row of codes for each edge that leads to it would take several times as long, so the whole sum
+ * decodes b in scratch memory, a slice of the columns at a time. */
 #include <string.h>
 
 #include "coded_rows.h"
 #include "edges.h"
 #include "ids.h"
 #include "isa.h"
+#include "kept_edges.h"
 #include "wide.h"
 
 typedef struct terms {
@@ -70,25 +72,44 @@ static int phases(const tkg_call *c) {
   return slice ? (int)(2 * ((tkg__cols(c->node) + slice - 1) / slice)) : 1;
 }
 
-/* Adds the products of row `a` and the tails of its edges to the table, `cols` columns: a constant
- * where it is inlined, of so few that the row stays in registers; or s->cols. */
+/* ---- adding the edges of a row to the table ---- */
+
+/* A row of a, some of whose columns stay in registers where they are few. */
+enum { HELD = 64 / WIDTH };
+
+typedef struct head {
+  wide held[HELD];
+  const float *row;
+  bool is_held;
+} head;
+
+/* `cols`: a constant where it is inlined, or s->cols. */
+TKG_INLINE head open_head(const float *row, int64_t cols) {
+  head h = {.row = row, .is_held = cols % WIDTH == 0 && cols <= HELD * WIDTH};
+  for (int k = 0; h.is_held && k < cols / WIDTH; k++) h.held[k] = wide_load(row + k * WIDTH);
+  return h;
+}
+
+/* to += weight (head * tail). */
+TKG_INLINE void add_product(const head *h, const float *tail, float weight, int64_t cols,
+                            float *to) {
+  for (int k = 0; h->is_held && k < cols / WIDTH; k++)
+    wide_store(to + k * WIDTH,
+               wide_load(to + k * WIDTH) + weight * (h->held[k] * wide_load(tail + k * WIDTH)));
+  for (int64_t j = 0; !h->is_held && j < cols; j++) to[j] += weight * (h->row[j] * tail[j]);
+}
+
+/* Adds the products of row `a` and the tails of its edges to the table. */
 TKG_INLINE void add_edges(const terms *s, int64_t row, const float *a, coded_rows *tails,
                           int64_t ahead, float *table, int64_t cols) {
-  enum { HELD = 64 / WIDTH };
-  const bool held = cols % WIDTH == 0 && cols <= HELD * WIDTH;
-  wide head[HELD] = {{0}};
-  for (int k = 0; held && k < cols / WIDTH; k++) head[k] = wide_load(a + k * WIDTH);
+  const head h = open_head(a, cols);
   for (int64_t p = s->g.offsets[row]; p < s->g.offsets[row + 1]; p++) {
     if (s->g.order && p + EDGES_AHEAD < ahead)
       prefetch_numbered(&s->g, p + EDGES_AHEAD, s->w, true);
     const float *b = coded_at(tails, p, ahead);
     const int64_t edge = tkg__edge_number(&s->g, p);
-    const float weight = s->w ? s->w[edge] : 1.0F;
-    float *to = table + tkg__relation_at(s->g.relations, edge) * s->d;
-    for (int k = 0; held && k < cols / WIDTH; k++)
-      wide_store(to + k * WIDTH,
-                 wide_load(to + k * WIDTH) + weight * (head[k] * wide_load(b + k * WIDTH)));
-    for (int64_t j = 0; !held && j < cols; j++) to[j] += weight * (a[j] * b[j]);
+    add_product(&h, b, s->w ? s->w[edge] : 1.0F, cols,
+                table + tkg__relation_at(s->g.relations, edge) * s->d);
   }
 }
 
@@ -109,9 +130,57 @@ static void add_relations(const terms *s, int64_t row, const float *a, coded_row
   }
 }
 
+/* The same of those edges of the row that are kept. */
+TKG_INLINE void add_kept_edges(const terms *s, int64_t row, const float *a, const coded_rows *b,
+                               kept_edges *k, float *table, int64_t cols) {
+  const int64_t end = s->g.offsets[row + 1];
+  const head h = open_head(a, cols);
+  for (; is_kept_before(k, end); k->at++)
+    add_product(&h, b->x + k->tail[k->at] * b->cols, k->weight[k->at], cols,
+                table + tkg__relation_at(s->g.relations, k->number[k->at]) * s->d);
+}
+
+static void add_kept(const terms *s, int64_t row, const float *a, const coded_rows *b,
+                     kept_edges *k, float *table) {
+  switch (s->cols) {
+  case 32:
+    add_kept_edges(s, row, a, b, k, table, 32);
+    break;
+  case 64:
+    add_kept_edges(s, row, a, b, k, table, 64);
+    break;
+  default:
+    add_kept_edges(s, row, a, b, k, table, s->cols);
+  }
+}
+
+/* ---- a table ---- */
+
 /* Row i of a, all of whose rows up to `last` are read in turn; of a list, row by row. */
 static const float *next_row(const terms *s, coded_rows *a, int64_t i, int64_t last) {
   return a->x || s->list ? coded_row(a, i) : TKG_ISA_NAME(tkg__coded_in_turn)(a, i, last);
+}
+
+/* Adds rows first..last-1, or those of the list, to a slice of the columns of a table. */
+static void add_rows(const terms *s, int64_t first, int64_t last, coded_rows *a, coded_rows *b,
+                     float *table) {
+  for (int64_t i = first; i < last; i++) {
+    const int64_t row = s->list ? s->list[i] : i;
+    const int64_t end = s->g.offsets[row + 1];
+    if (s->g.offsets[row] < end)
+      add_relations(s, row, next_row(s, a, i, last) + s->begin, b,
+                    s->list ? end : s->g.offsets[last], table);
+  }
+}
+
+/* The same of all rows' edges that are kept; b has rows of floats. */
+static void add_kept_rows(const terms *s, int64_t first, int64_t last, coded_rows *a,
+                          const coded_rows *b, float *table) {
+  kept_edges k;
+  begin_kept(&k, &s->g, s->w, b->x, 4 * b->cols, s->g.offsets[first], s->g.offsets[last]);
+  for (int64_t row = first; row < last; row++)
+    if (is_kept_before(&k, s->g.offsets[row + 1]))
+      add_kept(s, row, next_row(s, a, row, last) + s->begin, b, &k, table);
 }
 
 /* Computes a slice of the columns of one table. A list is cut into equal parts, all rows into parts
@@ -132,13 +201,12 @@ static int relation_table(const tkg_call *c, const terms *s, int64_t unit, const
     b.cols = s->cols;
   }
   if (s->begin == 0) memset(table, 0, (size_t)count * sizeof *table);
-  for (int64_t i = first; i < last && !status; i++) {
-    const int64_t row = s->list ? s->list[i] : i;
-    const int64_t begin = s->g.offsets[row], end = s->g.offsets[row + 1];
-    if (begin < end)
-      add_relations(s, row, next_row(s, &a, i, last) + s->begin, &b,
-                    s->list ? end : s->g.offsets[last], table + s->begin);
-  }
+  table += s->begin;
+  if (!status && !s->list && b.x &&
+      leaves_out_edges(&s->g, s->w, s->g.offsets[first], s->g.offsets[last]))
+    add_kept_rows(s, first, last, &a, &b, table);
+  else if (!status)
+    add_rows(s, first, last, &a, &b, table);
   return status;
 }
 
@@ -147,6 +215,10 @@ static void decode_slice(const tkg_call *c, const terms *s, int64_t first, int64
                          float *slice) {
   coded_rows b;
   TKG_ISA_NAME(tkg__coded_open)(&b, c, 2, NULL);
+  if (!coded_apart(&b)) {
+    TKG_ISA_NAME(tkg__coded_columns)(&b, first, last, s->begin, s->cols, slice + first * s->cols);
+    return;
+  }
   for (int64_t i = first; i < last; i++)
     memcpy(slice + i * s->cols, TKG_ISA_NAME(tkg__coded_in_turn)(&b, i, last) + s->begin,
            (size_t)s->cols * sizeof *slice);

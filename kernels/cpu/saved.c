@@ -39,11 +39,13 @@ static void decode_block(const tkg_call *c, const tkg_codec *codec, int64_t firs
                   (last - first) * cols);
 }
 
+enum { BLOCKS = 4 }; /* of rows at a time: to begin takes as long as to decode half of one */
+
 /* Zeros are restored in blocks of rows that are still in cache. */
 static int decode(const tkg_call *c, int64_t begin, int64_t end) {
   const tkg_codec codec = codec_of(c, c->node);
   const int64_t cols = tkg__cols(c->node),
-                block = c->node->i[3] ? rows_per_block(cols) : end - begin;
+                block = c->node->i[3] ? BLOCKS * rows_per_block(cols) : end - begin;
   for (int64_t r = begin; r < end; r += block)
     decode_block(c, &codec, r, r + block < end ? r + block : end);
   return TKG_OK;

@@ -33,8 +33,8 @@ static void scatter_begin(const scatter *s, int64_t begin, int64_t end) {
 }
 
 /* Rows are short: registers first, as a loop of a compiler's takes longer to begin. */
-static inline void scatter_row(float *restrict to, const float *restrict g, const float *w,
-                               int64_t d) {
+TKG_INLINE void scatter_row(float *restrict to, const float *restrict g, const float *w,
+                            int64_t d) {
   const float factor = w ? *w : 1;
   int64_t j = 0;
   for (; j + WIDTH <= d; j += WIDTH)
@@ -42,39 +42,70 @@ static inline void scatter_row(float *restrict to, const float *restrict g, cons
   for (; j < d; j++) to[j] += factor * g[j];
 }
 
-/* The row of g that is added for a position. */
-static const float *scatter_source(const scatter *s, int64_t position) {
-  return s->g + (s->k == 1 ? position : position / s->k) * s->d;
+TKG_INLINE float *scatter_target(const scatter *s, int32_t id, int64_t d) {
+  return s->out + (id - s->first) * d;
 }
 
-static float *scatter_target(const scatter *s, int32_t id) {
-  return s->out + (id - s->first) * s->d;
-}
-
-/* Adds the positions first + at[0..found). */
-static void scatter_block(const scatter *s, int64_t first, const int16_t *at, int found) {
+/* Adds the positions first + at[0..found); `d` may be a constant. */
+TKG_INLINE void scatter_block(const scatter *s, int64_t first, const int16_t *at, int found,
+                              int64_t d) {
   const int32_t *ids = s->ids + first;
   for (int f = 0; f < found; f++) {
     if (f + ROWS_AHEAD < found) {
-      int64_t next = at[f + ROWS_AHEAD];
-      prefetch_row(scatter_target(s, ids[next]), s->d);
-      if (s->k == 1) prefetch_row(scatter_source(s, first + next), s->d);
+      const int64_t next = at[f + ROWS_AHEAD];
+      prefetch_row(scatter_target(s, ids[next], d), d);
+      if (s->k == 1) prefetch_row(s->g + (first + next) * d, d);
     }
-    int64_t position = first + at[f];
-    scatter_row(scatter_target(s, ids[at[f]]), scatter_source(s, position),
-                s->w ? s->w + position : NULL, s->d);
+    const int64_t position = first + at[f];
+    scatter_row(scatter_target(s, ids[at[f]], d),
+                s->g + (s->k == 1 ? position : position / s->k) * d, s->w ? s->w + position : NULL,
+                d);
   }
 }
 
-static int scatter_run(const char *op, const scatter *s, int64_t begin, int64_t end) {
+/* Adds all positions: a thread that has all destinations need not look which are its own. */
+TKG_INLINE void scatter_all(const scatter *of, int64_t k, int64_t d, bool weighted) {
+  const scatter s = *of; /* in registers: what is written could be it */
+  for (int64_t first = 0, row = 0; first < s.count; first += k, row++)
+    for (int64_t p = first; p < first + k; p++) {
+      if (d > 1 && p + ROWS_AHEAD < s.count)
+        prefetch_row(scatter_target(&s, s.ids[p + ROWS_AHEAD], d), d);
+      scatter_row(scatter_target(&s, s.ids[p], d), s.g + row * d, weighted ? s.w + p : NULL, d);
+    }
+}
+
+TKG_INLINE void scatter_some(const scatter *s, int64_t begin, int64_t end, int64_t d) {
   int16_t at[IDS_BLOCK];
+  if (begin == 0 && end == s->n) {
+    if (s->w)
+      scatter_all(s, s->k, d, true);
+    else
+      scatter_all(s, 1, d, false);
+    return;
+  }
+  for (int64_t i = 0; i < s->count; i += IDS_BLOCK) {
+    const int count = s->count - i < IDS_BLOCK ? (int)(s->count - i) : IDS_BLOCK;
+    scatter_block(s, i, at, select_ids(s->ids + i, count, s->first + begin, s->first + end, at), d);
+  }
+}
+
+/* Widths known to the compiler. */
+#define SCATTER_WIDTHS(X) X(1) X(16) X(32) X(64)
+
+static int scatter_run(const char *op, const scatter *s, int64_t begin, int64_t end) {
   int status = check_ids(op, s->ids, 0, s->count, s->n);
   if (status || s->n == 0 || s->d == 0) return status;
   scatter_begin(s, begin, end);
-  for (int64_t i = 0; i < s->count; i += IDS_BLOCK) {
-    int count = s->count - i < IDS_BLOCK ? (int)(s->count - i) : IDS_BLOCK;
-    scatter_block(s, i, at, select_ids(s->ids + i, count, s->first + begin, s->first + end, at));
+#define X(width)                                                                                   \
+  case width:                                                                                      \
+    scatter_some(s, begin, end, width);                                                            \
+    break;
+  switch (s->d) {
+    SCATTER_WIDTHS(X)
+  default:
+    scatter_some(s, begin, end, s->d);
   }
+#undef X
   return TKG_OK;
 }
 

@@ -189,9 +189,6 @@ fiber *fiber_make(void) {
 
 void fiber_free(fiber *f) {
   emu_unfence(f->stack, STACK); /* frames that never return have fences */
-#if defined(EMU_TSAN)
-  __tsan_destroy_fiber(f->tsan);
-#endif
   munmap(f->stack - GUARD, STACK + GUARD);
   free(f);
 }
@@ -341,9 +338,6 @@ void free_memory(block *b) {
 }
 
 void end_block(block *b) {
-#if defined(EMU_TSAN)
-  b->spares = b->fibers[0] ? (int)MOST_THREADS : 0;
-#endif
   while (b->spares > 0) fiber_free(b->fibers[--b->spares]);
   free_memory(b);
   emu_at = nullptr;
@@ -399,7 +393,9 @@ block *block_for(dim3 grid, dim3 size) {
     b = (block *)calloc(1, sizeof *b);
     if (!b) abort();
     emu_at = &b->view;
+#if !defined(EMU_TSAN) /* which has one thread, and leaves it with its fibers */
     owner.owned = b;
+#endif
   }
   b->view.grid_size = grid;
   const dim3 old = b->view.block_size;

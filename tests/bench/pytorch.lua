@@ -76,12 +76,13 @@ end
 -- ---- where PyTorch is ----
 
 --- The Python that has torch: $PYTHON, else that of a virtual environment, made from PyPI the first
---- time, which can take minutes. nil and why, where there is none.
----@return string? python ---@return string? why
-function pytorch.python()
+--- time, which can take minutes, unless `install` is false. nil and why, where there is none.
+---@param o? {install: boolean?} ---@return string? python ---@return string? why
+function pytorch.python(o)
   if os.getenv 'PYTHON' == 'none' then return nil, 'PYTHON=none' end
   local home = os.getenv 'TINYKG_HOME' or '.'
-  local pipe = io.popen(quoted(home .. '/tests/bench/pytorch_venv.sh'))
+  local pipe = io.popen(quoted(home .. '/tests/bench/pytorch_venv.sh') ..
+    (o and o.install == false and ' find' or ''))
   local path = pipe:read('*l')
   pipe:close()
   if path and lfs.attributes(path, 'mode') and unistd.access(path, 'x') then return path end

@@ -9,6 +9,7 @@ initialisation. Unlike it, edges are drawn and scored in bulk, not in Python loo
     pytorch_kgat.py step                milliseconds per CF step, KG step, attention refresh
     pytorch_kgat.py kept                bytes autograd keeps for backward
     pytorch_kgat.py peak                the most memory the program holds
+    pytorch_kgat.py forms --device cuda milliseconds in each of pytorch_forms.py's ways, as JSON
 """
 
 import argparse
@@ -20,6 +21,7 @@ import time
 import torch
 import torch.nn.functional as F
 
+import pytorch_forms
 import pytorch_ranking as ranking
 
 
@@ -56,22 +58,10 @@ class Graph:
         pair = self.head * self.relations + self.kind
         return 1 / torch.bincount(pair)[pair].float()
 
-    def softmax(self, scores, parallel='merged'):
-        """A matrix of weights. merged: scores of one head and tail are added before the softmax
-        over a head's tails (model/KGAT.py:225-228); apart: over edges (equation 5). In doubles, so
-        that one maximum serves all heads."""
-        pairs = torch.stack([self.head, self.tail])
-        if parallel == 'merged':
-            added = self.matrix(scores.double())
-            pairs, scores = added.indices(), added.values()
-        grown = (scores.double() - scores.max()).exp()
-        sums = torch.zeros(self.nodes, dtype=torch.float64).index_add(0, pairs[0], grown)
-        return torch.sparse_coo_tensor(pairs, (grown / sums[pairs[0]]).float(),
-                                       (self.nodes, self.nodes)).coalesce()
-
-    def matrix(self, weights):
-        return torch.sparse_coo_tensor(torch.stack([self.head, self.tail]), weights,
-                                       (self.nodes, self.nodes)).coalesce()
+    def of_relations(self, device):
+        """(edges, heads, tails) of each relation."""
+        edges = [(self.kind == kind).nonzero().squeeze(1) for kind in range(self.relations)]
+        return [pytorch_forms.to(device, (e, self.head[e], self.tail[e])) for e in edges]
 
     def batches(self, size, generator):
         """Distinct heads, an edge of each, a tail drawn among all nodes that makes no edge."""
@@ -88,6 +78,40 @@ class Graph:
             yield heads, kinds, self.tail[edges], negatives
 
 
+class Attention:
+    """Weights of the edges, added up where they have head and tail in common."""
+
+    def __init__(self, graph, form, parallel, device):
+        keys, self.pair = (graph.head * graph.nodes + graph.tail).unique(return_inverse=True)
+        self.pair = self.pair.to(device)
+        self.heads = (keys // graph.nodes).to(device)
+        self.edge_heads, self.nodes = graph.head.to(device), graph.nodes
+        pairs = torch.stack([self.heads, (keys % graph.nodes).to(device)])
+        self.merged = parallel == 'merged'
+        self.matrix = pytorch_forms.form(form, pairs, (graph.nodes, graph.nodes))
+        self.weigh(graph.initial_weights().to(device))
+
+    def by_pair(self, values):
+        sums = torch.zeros(len(self.heads), dtype=values.dtype, device=values.device)
+        return sums.index_add(0, self.pair, values)
+
+    def weigh(self, weights):
+        self.matrix.weigh(self.by_pair(weights))
+
+    def softmax(self, scores):
+        """merged: scores of one head and tail are added before the softmax over a head's tails
+        (model/KGAT.py:225-228); apart: over edges (equation 5). In doubles, so that one maximum
+        serves all heads."""
+        scores, heads = scores.double(), self.edge_heads
+        if self.merged:
+            scores, heads = self.by_pair(scores), self.heads
+        grown = (scores - scores.max()).exp()
+        weights = grown / grown.new_zeros(self.nodes).index_add(0, heads, grown)[heads]
+        if not self.merged:
+            weights = self.by_pair(weights)
+        self.matrix.weigh(weights.float())
+
+
 class Layer(torch.nn.Module):
     """One of the three aggregators: equations 6 (gcn), 7 (graphsage), 8 (bi-interaction);
     model/KGAT.py:10-65. Biases are torch's own: uniform."""
@@ -101,7 +125,7 @@ class Layer(torch.nn.Module):
             torch.nn.init.xavier_uniform_(linear.weight)
 
     def forward(self, x, matrix):
-        around = torch.sparse.mm(matrix, x)
+        around = matrix @ x
         if self.kind == 'graphsage':
             out = F.leaky_relu(self.first(torch.cat([x, around], 1)))
         else:
@@ -112,9 +136,8 @@ class Layer(torch.nn.Module):
 
 
 class KGAT(torch.nn.Module):
-    def __init__(self, graph, dim, sizes, kind='bi-interaction', dropout=0.1, parallel='merged'):
+    def __init__(self, graph, dim, sizes, kind, dropout):
         super().__init__()
-        self.graph, self.parallel = graph, parallel
         self.embeddings = torch.nn.Parameter(torch.empty(graph.nodes, dim))
         self.relations = torch.nn.Parameter(torch.empty(graph.relations, dim))
         self.transform = torch.nn.Parameter(torch.empty(graph.relations, dim, dim))
@@ -123,7 +146,6 @@ class KGAT(torch.nn.Module):
         widths = [dim] + sizes
         self.layers = torch.nn.ModuleList(
             Layer(kind, widths[k], widths[k + 1], dropout) for k in range(len(sizes)))
-        self.matrix = graph.matrix(graph.initial_weights())
 
     def rows(self):
         """The next layer reads what the layer gave; what is concatenated is normalised
@@ -131,25 +153,21 @@ class KGAT(torch.nn.Module):
         x = self.embeddings
         parts = [x]
         for layer in self.layers:
-            x = layer(x, self.matrix)
+            x = layer(x, self.attention.matrix)
             parts.append(F.normalize(x))
         return torch.cat(parts, 1)
 
-    def scores_of_edges(self, picked):
-        """(e_t M_r) . tanh(e_h M_r + e_r) of one relation's edges."""
-        kind = self.graph.kind[picked[0]]
-        head = self.embeddings[self.graph.head[picked]] @ self.transform[kind]
-        tail = self.embeddings[self.graph.tail[picked]] @ self.transform[kind]
-        return (tail * torch.tanh(head + self.relations[kind])).sum(1)
-
     @torch.no_grad()
     def refresh(self):
-        scores = torch.empty(len(self.graph))
-        for kind in range(self.graph.relations):
-            edges = (self.graph.kind == kind).nonzero().squeeze(1)
-            for picked in edges.split(65536):
-                scores[picked] = self.scores_of_edges(picked)
-        self.matrix = self.graph.softmax(scores, self.parallel)
+        """(e_t M_r) . tanh(e_h M_r + e_r) of each edge; weights follow."""
+        scores = torch.empty(sum(len(edges) for edges, _, _ in self.by_relation),
+                             device=self.embeddings.device)
+        for kind, columns in enumerate(self.by_relation):
+            for edges, heads, tails in zip(*(column.split(65536) for column in columns)):
+                head = self.embeddings[heads] @ self.transform[kind]
+                tail = self.embeddings[tails] @ self.transform[kind]
+                scores[edges] = (tail * torch.tanh(head + self.relations[kind])).sum(1)
+        self.attention.softmax(scores)
 
 
 class Trainer:
@@ -160,8 +178,11 @@ class Trainer:
         self.l2, self.kg_l2 = options.l2, options.kg_l2
         self.graph = Graph(data, not options.no_loops)
         self.model = KGAT(self.graph, options.dim, options.layers, options.aggregator,
-                          options.dropout, options.parallel)
-        self.optimizers = {name: torch.optim.Adam(self.model.parameters(), lr=options.lr)
+                          options.dropout).to(options.device)
+        self.model.attention = Attention(self.graph, options.form, options.parallel,
+                                         options.device)
+        self.model.by_relation = self.graph.of_relations(options.device)
+        self.optimizers = {name: pytorch_forms.adam(self.model.parameters(), options)
                            for name in ('cf', 'kg')}
 
     def __str__(self):
@@ -170,16 +191,17 @@ class Trainer:
     def cf_loss(self, batch):
         users, items, negatives = batch
         rows = self.model.rows()
-        u, i, j = rows[self.first_user + users], rows[items], rows[negatives]
+        u, i, j = (rows.index_select(0, nodes)
+                   for nodes in (self.first_user + users, items, negatives))
         return ranking.bpr(u, i, j) + self.l2 * ranking.halves(u, i, j)
 
     def kg_loss(self, batch):
         heads, kinds, tails, negatives = batch
-        matrices = self.model.transform[kinds]
+        matrices = self.model.transform.index_select(0, kinds)
         table = self.model.embeddings
-        h, t, n = (torch.bmm(table[nodes].unsqueeze(1), matrices).squeeze(1)
+        h, t, n = (torch.bmm(table.index_select(0, nodes).unsqueeze(1), matrices).squeeze(1)
                    for nodes in (heads, tails, negatives))
-        r = self.model.relations[kinds]
+        r = self.model.relations.index_select(0, kinds)
         positive, negative = (h + r - t).pow(2).sum(1), (h + r - n).pow(2).sum(1)
         loss = F.softplus(positive - negative).mean()
         return loss + self.kg_l2 * ranking.halves(h, r, t, n)
@@ -241,7 +263,8 @@ def run_kept(trainer, data, options, generator):
 
 def parse(argv):
     parser = argparse.ArgumentParser(description='KGAT in plain PyTorch, for comparison.')
-    ranking.add_options(parser, batch=1024, lr=1e-4, sample='users')
+    ranking.add_options(parser, batch=1024, lr=1e-4, sample='users',
+                        forms=['csr', 'pyg', 'messages', 'coo'])
     parser.add_argument('--layers', default='64,32,16', help='sizes, comma between')
     parser.add_argument('--aggregator', choices=['bi-interaction', 'gcn', 'graphsage'],
                         default='bi-interaction')
@@ -254,6 +277,8 @@ def parse(argv):
     options.layers = [int(size) for size in options.layers.split(',')]
     return options
 
+
+data_of = ranking.load
 
 if __name__ == '__main__':
     ranking.run(parse(sys.argv[1:]), Trainer,

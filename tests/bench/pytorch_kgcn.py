@@ -13,6 +13,7 @@ request 109935, September 2023). `--mean sum` shows the tape without them.
     pytorch_kgcn.py step  --preset book --hops 3       milliseconds per training step
     pytorch_kgcn.py kept  --preset book --hops 3       bytes autograd keeps for backward
     pytorch_kgcn.py peak  --preset book --hops 3       the most memory the program holds
+    pytorch_kgcn.py forms --device cuda                milliseconds, plain and compiled, as JSON
 
 The data folder is KGCN's: ratings_final.txt (user item label) and kg_final.txt (head relation
 tail), there or in derived/, all numbers; items are the first entities.
@@ -28,6 +29,7 @@ from collections import namedtuple
 import torch
 import torch.nn.functional as F
 
+import pytorch_forms
 import pytorch_peak
 import pytorch_serve
 
@@ -190,14 +192,15 @@ class Trainer:
         torch.manual_seed(options.seed)
         self.model = KGCN(data, options.dim, options.hops, options.aggregator,
                           MEANS[options.mean]).to(options.device)
-        self.forward = torch.compile(self.model) if options.compile else self.model
+        compiled = options.compile or options.form == 'compiled'
+        self.forward = torch.compile(self.model) if compiled else self.model
         self.l2 = options.l2
         self.in_loss = options.l2_form == 'loss'
         covered = self.model.penalized()
         rest = [layer.dense.bias for layer in self.model.layers]
         decay = 0.0 if self.in_loss else self.l2
-        self.optimizer = torch.optim.Adam(
-            [dict(params=covered, weight_decay=decay), dict(params=rest)], lr=options.lr)
+        self.optimizer = pytorch_forms.adam(
+            [dict(params=covered, weight_decay=decay), dict(params=rest)], options)
 
     def loss(self, batch):
         users, items, labels = batch.unbind(1)
@@ -370,7 +373,7 @@ def run_step(trainer, data, options):
     for i in range(options.warmup):
         trainer.step(parts[i % len(parts)])
     times = []
-    for i in range(options.steps):
+    for i in range(options.steps or 200):
         start = time.perf_counter()
         trainer.step(parts[i % len(parts)])
         times.append((time.perf_counter() - start) * 1e3)
@@ -383,7 +386,7 @@ def run_step(trainer, data, options):
 
 def parse(argv):
     parser = argparse.ArgumentParser(description='KGCN in plain PyTorch, for comparison.')
-    parser.add_argument('mode', choices=['train', 'step', 'serve', 'kept', 'peak'])
+    parser.add_argument('mode', choices=['train', 'step', 'serve', 'kept', 'peak', 'forms'])
     parser.add_argument('--preset', choices=sorted(PRESETS), default='music')
     root = os.environ.get('TINYKG_DATA', os.path.join('..', 'shared', 'data'))
     parser.add_argument('--data', default=os.path.join(root, 'kgcn-music'))
@@ -398,8 +401,10 @@ def parse(argv):
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--device', default='cpu', help='cpu, cuda or cuda:N')
     parser.add_argument('--compile', action='store_true', help='through torch.compile (2.0 on)')
+    parser.add_argument('--form', choices=['plain', 'compiled'], default='plain')
+    parser.add_argument('--forms', default='plain,compiled', help='in mode forms, commas between')
     parser.add_argument('--threads', type=int, default=1)
-    parser.add_argument('--steps', type=int, default=200, help='timed steps (mode step)')
+    parser.add_argument('--steps', type=int, default=0, help='timed steps; mode step: 200')
     parser.add_argument('--warmup', type=int, default=20, help='untimed steps before them')
     options = parser.parse_args(argv)
     for name, value in PRESETS[options.preset].items():
@@ -408,16 +413,25 @@ def parse(argv):
     return options
 
 
-def main(argv):
-    options = parse(argv)
+def data_of(options):
     torch.set_num_threads(options.threads)
     try:
-        data = load(options.data, options.neighbors, options.seed)
+        return load(options.data, options.neighbors, options.seed)
     except OSError as problem:
         sys.exit('pytorch_kgcn: %s' % problem)
+
+
+def main(argv):
+    options = parse(argv)
+    data = data_of(options)
     if options.mode == 'peak':
         return pytorch_peak.report('batch %d' % options.batch, lambda: some_steps(data, options),
                                    options.device)
+    if options.mode == 'forms':
+        def steps(form):
+            options.form = form
+            return {'step': (Trainer(data, options).step, some_parts(data, options))}
+        return pytorch_forms.run_forms(steps, options)
     trainer = Trainer(data, options)
     if options.mode == 'train':
         run_train(trainer, data, options)

@@ -13,6 +13,7 @@ What autograd keeps depends on how the mean over a head's edges is written: inde
     pytorch_kgin.py step                milliseconds per step
     pytorch_kgin.py kept                bytes autograd keeps for backward
     pytorch_kgin.py peak                the most memory the program holds
+    pytorch_kgin.py forms --device cuda milliseconds in each of pytorch_forms.py's ways, as JSON
 """
 
 import argparse
@@ -24,47 +25,84 @@ import time
 import torch
 import torch.nn.functional as F
 
+import pytorch_forms
 import pytorch_ranking as ranking
 
 
 class Graph:
-    """Triples and their inverses among entities; the mean over each user's items."""
+    """Triples and their inverses among entities, by head; the mean over each user's items."""
 
-    def __init__(self, data):
+    def __init__(self, data, options):
         self.users, self.entities = data.users, data.entities
-        self.relations = 2 * data.kg_relations
+        self.relations, self.form = 2 * data.kg_relations, options.form
         head, kind, tail = data.triples.unbind(1)
         heads = torch.cat([head, tail])
         kinds = torch.cat([kind, kind + data.kg_relations])
         tails = torch.cat([tail, head])
         order = heads.argsort(stable=True)
-        self.edges = torch.stack([heads[order], kinds[order], tails[order]])
+        self.edges = torch.stack([heads[order], kinds[order], tails[order]]).to(options.device)
         rows = data.train
-        self.interactions = torch.stack([rows.users, rows.items])
-        self.shares = 1 / rows.counts[rows.users].float()
+        self.interactions = torch.stack([rows.users, rows.items]).to(options.device)
+        self.shares = (1 / rows.counts[rows.users].float()).to(options.device)
+        if self.form != 'coo':
+            self.taken = self.matrix(self.interactions)
 
-    def whole(self):
-        return self.edges, self.matrix(self.interactions, self.shares)
+    def matrix(self, edges):
+        return pytorch_forms.form(self.form, edges, (self.users, self.entities))
 
     def sampled(self, dropout):
-        """What a step sees: the same edges and interactions in every hop."""
-        keep = 1 - dropout
-        edges = self.edges[:, torch.rand(self.edges.shape[1]) < keep]
-        kept = torch.rand(len(self.shares)) < keep
-        return edges, self.matrix(self.interactions[:, kept], self.shares[kept] / keep)
+        """What a step sees: the same edges and interactions in every hop; without dropout, all."""
+        if not dropout:
+            return self.edges, self.weighed(torch.ones_like(self.shares, dtype=torch.bool), 1)
+        keep, device = 1 - dropout, self.edges.device
+        edges = self.edges[:, torch.rand(self.edges.shape[1], device=device) < keep]
+        return edges, self.weighed(torch.rand(len(self.shares), device=device) < keep, keep)
 
-    def matrix(self, at, values):
-        return torch.sparse_coo_tensor(at, values, (self.users, self.entities)).coalesce()
+    def weighed(self, kept, keep):
+        """The mean over items without those that are not kept: coordinates leave them out, sorted
+        edges have them with weight zero."""
+        if self.form == 'coo':
+            return self.matrix(self.interactions[:, kept]).weigh(self.shares[kept] / keep)
+        return self.taken.weigh(self.shares * kept / keep)
 
 
-def mean_by_head(values, heads, n, scatter):
-    """Mean of the rows of each head; zero for heads without rows."""
-    sums = torch.zeros(n, values.shape[1])
-    if scatter:
-        sums = sums.scatter_add(0, heads.unsqueeze(1).expand_as(values), values)
-    else:
-        sums = sums.index_add(0, heads, values)
-    return sums / torch.bincount(heads, minlength=n).clamp_min(1).unsqueeze(1)
+class ByIndex:
+    """The mean over a head's edges of tail * relation; zero for heads without any."""
+
+    def __init__(self, edges, n, add):
+        (self.heads, self.kinds, self.tails), self.n, self.add = edges, n, add
+        self.degrees = torch.bincount(self.heads, minlength=n).clamp_min(1).unsqueeze(1)
+
+    def __call__(self, entity, relations):
+        values = entity.index_select(0, self.tails) * relations.index_select(0, self.kinds)
+        sums = torch.zeros(self.n, values.shape[1], device=values.device)
+        if self.add == 'scatter':
+            sums = sums.scatter_add(0, self.heads.unsqueeze(1).expand_as(values), values)
+        else:
+            sums = sums.index_add(0, self.heads, values)
+        return sums / self.degrees
+
+
+class ByRows(ByIndex):
+    """The same as a product with the matrix of heads and edges: edges are sorted by head, so its
+    compressed rows and columns are there."""
+
+    def __init__(self, edges, n, _):
+        super().__init__(edges, n, None)
+        share, at = 1 / self.degrees[self.heads, 0], torch.arange(len(self.heads) + 1).to(edges)
+        self.there = pytorch_forms.compressed(self.heads, at[:-1], share, (n, len(share)))
+        self.back = torch.sparse_csr_tensor(at.int(), self.heads.int(), share, (len(share), n))
+
+    def __call__(self, entity, relations):
+        values = entity.index_select(0, self.tails) * relations.index_select(0, self.kinds)
+        return pytorch_forms.BothWays.apply((self.there, self.back), values)
+
+
+def means(form, edges, n, add):
+    if form in pytorch_forms.PYG:
+        import pytorch_pyg
+        return pytorch_pyg.Relational(edges)
+    return (ByRows if form == 'csr' else ByIndex)(edges, n, add)
 
 
 class KGIN(torch.nn.Module):
@@ -72,7 +110,7 @@ class KGIN(torch.nn.Module):
         super().__init__()
         self.graph, self.hops = graph, options.layers
         self.dropout, self.node_dropout = options.dropout, options.node_dropout
-        self.by_intent, self.scatter = options.by_intent, options.mean == 'scatter'
+        self.by_intent, self.mean = options.by_intent, options.mean
 
         def table(n, d):
             return torch.nn.Parameter(torch.nn.init.xavier_uniform_(torch.empty(n, d)))
@@ -91,17 +129,14 @@ class KGIN(torch.nn.Module):
 
     def rows(self):
         """Final rows of users and of entities."""
-        if self.training and self.node_dropout > 0:
-            (heads, kinds, tails), matrix = self.graph.sampled(self.node_dropout)
-        else:
-            (heads, kinds, tails), matrix = self.graph.whole()
+        edges, matrix = self.graph.sampled(self.node_dropout if self.training else 0)
+        mean = means(self.graph.form, edges, self.graph.entities, self.mean)
         user, entity = self.nodes.split([self.graph.users, self.graph.entities])
         users, entities = user, entity
         for _ in range(self.hops):
-            messages = entity[tails] * self.relations[kinds]
-            around = mean_by_head(messages, heads, len(entity), self.scatter)
+            around = mean(entity, self.relations)
             intents = torch.softmax(self.weights, 1) @ self.relations
-            known = torch.sparse.mm(matrix, entity)
+            known = matrix @ entity
             user = known * self.preference(user, intents) + known
             user = F.normalize(F.dropout(user, self.dropout, self.training))
             entity = F.normalize(F.dropout(around, self.dropout, self.training))
@@ -143,8 +178,8 @@ def independence(weights, kind):
 class Trainer:
     def __init__(self, data, options):
         self.options = options
-        self.model = KGIN(Graph(data), options)
-        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=options.lr)
+        self.model = KGIN(Graph(data, options), options).to(options.device)
+        self.optimizer = pytorch_forms.adam(self.model.parameters(), options)
 
     def __str__(self):
         return '%d edges among entities' % self.model.graph.edges.shape[1]
@@ -153,7 +188,8 @@ class Trainer:
         """Ranking, L2 and independence, without their weights."""
         users, items, negatives = batch
         user_rows, entity_rows = self.model.rows()
-        u, i, j = user_rows[users], entity_rows[items], entity_rows[negatives]
+        u, i, j = (rows.index_select(0, ids) for rows, ids in (
+            (user_rows, users), (entity_rows, items), (entity_rows, negatives)))
         return (ranking.bpr(u, i, j), ranking.halves(u, i, j),
                 independence(self.model.weights, self.options.independence))
 
@@ -184,7 +220,8 @@ def run_train(trainer, data, options, generator):
 
 def parse(argv):
     parser = argparse.ArgumentParser(description='KGIN in plain PyTorch, for comparison.')
-    ranking.add_options(parser, batch=1024, lr=1e-4, sample='interactions')
+    ranking.add_options(parser, batch=1024, lr=1e-4, sample='interactions',
+                        forms=['csr', 'index', 'pyg', 'messages', 'coo'])
     parser.add_argument('--layers', type=int, default=3, help='hops')
     parser.add_argument('--intents', type=int, default=4)
     parser.add_argument('--node-dropout', type=float, default=0.5)
@@ -197,6 +234,8 @@ def parse(argv):
                         help='how messages are added up: index_add or scatter_add')
     return parser.parse_args(argv)
 
+
+data_of = ranking.load
 
 if __name__ == '__main__':
     ranking.run(parse(sys.argv[1:]), Trainer,

@@ -20,6 +20,7 @@ import numpy
 import torch
 import torch.nn.functional as F
 
+import pytorch_forms
 import pytorch_peak
 import pytorch_serve
 
@@ -302,7 +303,7 @@ def report_kept(name, forward, model):
 def add_options(parser, **defaults):
     """What both scripts understand."""
     root = os.environ.get('TINYKG_DATA', os.path.join('..', 'shared', 'data'))
-    parser.add_argument('mode', choices=['train', 'step', 'serve', 'kept', 'peak'])
+    parser.add_argument('mode', choices=['train', 'step', 'serve', 'kept', 'peak', 'forms'])
     parser.add_argument('--data', default=os.path.join(root, 'kgat-last-fm'))
     parser.add_argument('--valid', type=float, default=0.1,
                         help='share of each user\'s train items held out for validation')
@@ -319,6 +320,11 @@ def add_options(parser, **defaults):
     parser.add_argument('--sample', choices=['users', 'interactions'],
                         default=defaults['sample'], help='how batches are drawn')
     parser.add_argument('--drop-last', action='store_true', help='no incomplete last batch')
+    parser.add_argument('--device', default='cpu', help='cpu, cuda or cuda:N (mode forms)')
+    forms = defaults.get('forms', ['coo'])
+    parser.add_argument('--form', choices=forms, default='coo',
+                        help='how sums over edges are made (pytorch_forms.py)')
+    parser.add_argument('--forms', default=','.join(forms), help='in mode forms, commas between')
 
 
 def load(options):
@@ -340,6 +346,11 @@ def run(options, trainer_class, modes):
     if options.mode == 'peak':
         return pytorch_peak.report('batch %d' % options.batch,
                                    lambda: some_steps(trainer_class(data, options), data, options))
+    if options.mode == 'forms':
+        def steps(form):
+            options.form, generator = form, torch.manual_seed(options.seed)
+            return steps_of(trainer_class(data, options), data, options, generator)
+        return pytorch_forms.run_forms(steps, options)
     if options.mode not in modes and options.mode != 'serve':
         sys.exit('%s: there is no mode %s' % (os.path.basename(sys.argv[0]), options.mode))
     trainer = trainer_class(data, options)
@@ -349,13 +360,16 @@ def run(options, trainer_class, modes):
     modes[options.mode](trainer, data, options, torch.Generator().manual_seed(options.seed))
 
 
+def steps_of(trainer, data, options, generator):
+    if hasattr(trainer, 'kinds'):
+        return trainer.kinds(data, options, generator)
+    return {'step': (trainer.step, batches(data, options, generator))}
+
+
 def kinds_of(trainer, data, options):
     """What mode serve times: the trainer's steps, and the ranking of all items for all users."""
     generator = torch.Generator().manual_seed(options.seed)
-    if hasattr(trainer, 'kinds'):
-        kinds = trainer.kinds(data, options, generator)
-    else:
-        kinds = {'step': (trainer.step, batches(data, options, generator))}
+    kinds = steps_of(trainer, data, options, generator)
     tables = [torch.randn(n, options.dim, generator=generator) for n in (data.users, data.items)]
     return {**kinds, 'rank': (lambda _: rank_some(data, *tables), itertools.repeat(None))}
 

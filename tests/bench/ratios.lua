@@ -15,7 +15,6 @@ local clock = require 'tinykg.base.clock'
 local format = require 'tinykg.base.format'
 local inputs = require 'tinykg.bench.inputs'
 local json = require 'tinykg.base.json'
-local power_law = require 'tinykg.bench.power_law'
 local read_file = require 'tinykg.base.read_file'
 local runtime = require 'tinykg.engine.runtime'
 local step_timer = require 'tinykg.bench.step_timer'
@@ -24,6 +23,7 @@ local tables = require 'tinykg.base.tables'
 local home = os.getenv 'TINYKG_HOME' or '.'
 package.path = home .. '/?.lua;' .. package.path
 local pytorch = require 'tests.bench.pytorch'
+local sets = require 'tests.bench.sets'
 
 local SECONDS, LEAST, MOST = 10, 3, 30 -- of a comparison; its turns
 local TURN = 0.3 -- seconds that a turn takes at least
@@ -77,13 +77,6 @@ end
 
 -- ---- steps ----
 
-local LAST = {users = 23566, items = 48123, entities = 106389, relations = 9,
-              interactions = 425000, triples = 464567, seed = 1}
-local MUSIC = {users = 1872, items = 3846, entities = 9366, relations = 60,
-               interactions = 42000, triples = 15518, seed = 1}
-local SMALL = {users = 300, items = 200, entities = 500, relations = 5, interactions = 3000,
-               triples = 2000, seed = 1}
-
 --- Models, the sets that they are timed on, their steps: {our phase's number, PyTorch's name, what
 --- is added to the model's}; `choices`: values of an option, of which the fastest counts.
 local MODELS = {
@@ -99,18 +92,6 @@ local MODELS = {
    steps = {{1, 'step', ''}}, arguments = '--preset book --hops 3 --l2-form decay'},
   {recipe = 'ripplenet', set = 'music', steps = {{1, 'step', ''}}},
 }
-local SETS = {['last-fm'] = {folder = 'kgat-last-fm', write = power_law.write_kgat, like = LAST},
-              music = {folder = 'kgcn-music', write = power_law.write_kgcn, like = MUSIC}}
-
---- The folder of a set, and how it is called.
-local function set_of(name, o)
-  local set = SETS[name]
-  local real = (os.getenv 'TINYKG_DATA' or home .. '/../shared/data') .. '/' .. set.folder
-  if not o.quick and lfs.attributes(real, 'mode') == 'directory' then return real, name end
-  local made = o.folder .. '/' .. set.folder
-  if not lfs.attributes(made, 'mode') then set.write(made, o.quick and SMALL or set.like) end
-  return made, 'generated'
-end
 
 --- A case of our own step of a model, with more options.
 local function own_case(model, step, data, bits, more)
@@ -217,7 +198,7 @@ local function start_theirs(model, o, dir)
 end
 
 local function compare_model(model, o)
-  local dir, where = set_of(model.set, o)
+  local dir, where = sets.find(model.set, o.folder, o.quick and sets.SMALL)
   local data = tk.data.load(dir, {seed = 0})
   local theirs = start_theirs(model, o, dir)
   for threads = 1, o.threads do

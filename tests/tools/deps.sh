@@ -154,7 +154,9 @@ known_extra() {
   done
 }
 apt_install() { apt install -y --no-install-recommends $names $(known_extra); }
+# Not where packages were brought along: there is no network, and to look for one takes a minute.
 install_extra() {
+  [ ! -d build/packages ] || return
   has apt-get && can_be_root && [ -n "$(known_extra)" ] || return
   echo "installing: $(known_extra)"
   apt_install >/dev/null 2>&1 || echo "apt-get could not install it; going on without" >&2

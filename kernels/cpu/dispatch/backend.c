@@ -204,9 +204,14 @@ static int run(const tkg_call *c) {
   return status;
 }
 
-/* A slice of all rows. */
+/* A slice of so many rows. */
+static int64_t overlap_bytes(const tkg_node *node, int64_t slice, int64_t rows) {
+  (void)node;
+  return rows * slice * (int64_t)sizeof(float);
+}
+
 static int64_t slice_bytes(const tkg_node *node, int64_t slice) {
-  return tkg__rows(node) * slice * (int64_t)sizeof(float);
+  return overlap_bytes(node, slice, tkg__rows(node));
 }
 
 /* ---- running a group in tiles ---- */
@@ -307,6 +312,7 @@ const tkg_backend tkg__cpu_backend = {
     .supports = supports,
     .scratch_bytes = scratch_bytes,
     .slice_bytes = slice_bytes,
+    .overlap_bytes = overlap_bytes,
     .run = run,
     .deals_rows = true,
     .finds_dealt_rows = true,

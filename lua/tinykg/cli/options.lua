@@ -149,18 +149,22 @@ function options.bytes(text, what)
                 .. 'GiB (1024s)', what, text)
 end
 
---- The value of an option of a data set: a number, a text, a list '0.8,0.1,0.1' of numbers or
---- 'user:reader,item:3' by name.
+local function list_of(text, part)
+  local list = {}
+  for item in text:gmatch(part) do list[#list + 1] = tonumber(item) or item end
+  return list
+end
+
+--- The value of an option of a data set: a number, a text, a list of numbers '0.8,0.1,0.1' or, as
+--- `data info` shows ratios, '0.8:0.1:0.1', or 'user:reader,item:3' by name.
 local function value_of(text)
+  if text:find('^[%d%.]+:[%d%.:]+$') then return list_of(text, '[^:]+') end
   if text:find(':', 1, true) then
     local map = {}
     for key, value in text:gmatch('([%w_]+):([^,]*)') do map[key] = tonumber(value) or value end
     return map
-  elseif text:find(',', 1, true) then
-    local list = {}
-    for part in text:gmatch('[^,]+') do list[#list + 1] = tonumber(part) or part end
-    return list
   end
+  if text:find(',', 1, true) then return list_of(text, '[^,]+') end
   return tonumber(text) or text
 end
 

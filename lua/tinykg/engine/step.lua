@@ -31,7 +31,7 @@ local function create(options)
   check(C.tkg_step_set(c, 'rounding', rounding.NUMBERS[name]))
   if options.rank_bits then check(C.tkg_step_set(c, 'rank_bits', options.rank_bits)) end
   if options.small then check(C.tkg_step_set(c, 'small', options.small)) end
-  for _, pass in ipairs{'save', 'fuse', 'rows', 'tiles'} do
+  for _, pass in ipairs{'save', 'fuse', 'rows', 'tiles', 'sums_in_place'} do
     if options[pass] == false then check(C.tkg_step_set(c, pass, 0)) end
   end
   for value, bits in pairs(options.value_bits or {}) do
@@ -48,11 +48,13 @@ end
 
 local KNOWN = {optimizer = 'table', bits = 'number', rounding = 'string', small = 'number',
                save = 'boolean', fuse = 'boolean', rows = 'boolean', tiles = 'boolean',
-               check = 'boolean', value_bits = 'table', rank_bits = 'number'}
+               check = 'boolean', value_bits = 'table', rank_bits = 'number',
+               sums_in_place = 'boolean'}
 
 local function check_options(options)
   runtime.options('step', options,
-                  'optimizer bits value_bits rounding small save fuse rows tiles check rank_bits')
+                  'optimizer bits value_bits rounding small save fuse rows tiles check rank_bits '
+                    .. 'sums_in_place')
   runtime.fields('step', options, '', KNOWN)
   if options.optimizer and not options.optimizer.update then
     runtime.fail('step: optimizer is not one of tk.optim')
@@ -84,6 +86,9 @@ end
 ---   fuse       false: sums over neighbours read gathered copies of rows instead of their table
 ---   rows       false: computes all rows of a layer, even if only some are gathered
 ---   tiles      false: runs one op after another, each over all rows
+---   sums_in_place  false: sums over edges have memory of their own. Else those that multiply by
+---              relation vectors are written over what they read where the step then takes less
+---              memory, which takes longer. The same bits
 ---   rank_bits  8: gradients that travel between ranks as columns or rows do so in 8 bits, rounded
 ---              at random, unbiased; forward stays exact. Results then depend on how many ranks
 ---              there are

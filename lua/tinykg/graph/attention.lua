@@ -62,23 +62,43 @@ local function list_heads(self, kind)
   return heads
 end
 
+--- By weights: those of the edges that lead back. No part of a model, whose weights may be others
+--- after a checkpoint was read.
+local backs = setmetatable({}, {__mode = 'k'})
+
+local function keep_back(self)
+  if not (self.keeps_back and self.weights) then return end
+  backs[self.weights] = self.weights:gather(packed.view(self.graph, 'order')):keep()
+end
+
+local function free(weights)
+  if not weights then return end
+  if backs[weights] then backs[weights]:free() end
+  backs[weights] = nil
+  weights:free()
+end
+
 --- Attention over a graph's edges.
 ---
 ---   weights  [edges], until the first update
+---   back     true: for attention:back(), where each edge has one that leads back: 4 bytes per
+---            edge, and faster steps
 ---   merged   as of graph:softmax
 ---   one_way  scores that no gradient goes through: the lists of heads are made for each update
 ---   fixed    the weights stay: update does nothing, and there are no scores
 ---@param graph Graph with relations
----@param o? {weights: Tensor, merged: boolean, one_way: boolean, fixed: boolean}
+---@param o? {weights: Tensor, back: boolean, merged: boolean, one_way: boolean, fixed: boolean}
 ---@return Attention
 function attention.new(graph, o)
-  runtime.options('attention', o, 'weights merged one_way fixed')
+  runtime.options('attention', o, 'weights back merged one_way fixed')
   o = o or {}
   if not graph.relations then runtime.fail('attention: this graph has no relations') end
   if packed.is_backward(graph.layout) then
     runtime.fail('attention: of the graph itself, not transposed')
   end
   local self = setmetatable({graph = graph, weights = o.weights, merged = o.merged}, Attention)
+  self.keeps_back = o.back and packed.leads_back(graph.layout)
+  keep_back(self)
   if o.fixed then return self end
   self.parts, self.heads = parts_of(graph)
   if not o.one_way then self.list = list_heads(self, 'graph') end
@@ -130,9 +150,15 @@ function Attention:update(x, w, r)
   local scores = scores_with(self, list, x, w, r, AT_ONCE)
   self.weights = self.graph:softmax(scores, {merged = self.merged}):keep()
   if list ~= self.list then list:free() end
-  if before then before:free() end
+  free(before)
+  keep_back(self)
   return self
 end
+
+--- Of each edge, the weight of the edge that leads back, for graph:weighted; nil without option
+--- `back`, or where it is not known.
+---@return Tensor? [edges]
+function Attention:back() return backs[self.weights] end
 
 --- Sums over tails by scaled dot-product attention of several heads, each of an equal part of the
 --- columns, as in KGRec (Yang et al., KDD 2023): the sum over the edges (h, r, t) of a row h of

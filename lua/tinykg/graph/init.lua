@@ -147,13 +147,20 @@ local function inverse_degrees(self)
   return self.shared[key]
 end
 
+--- Changes when numbers are written to a tensor.
+local function version_of(t) return t.kept and C.tkg_tensor_version(t.kept) end
+
 local function summed(self, x, relation, w)
   if relation then
     if w then return op(self, 'aggregate_mul', x, relation, w) end
     return op(self, 'aggregate_mul', x, relation)
   end
-  if w then return op(self, 'aggregate', x, w) end
-  return op(self, 'aggregate', x)
+  if not w then return op(self, 'aggregate', x) end
+  local back = self.back
+  if back and back.of == w and back.version == version_of(w) and not is_transposed(self) then
+    return op(self, 'aggregate', x, w, back.weights)
+  end
+  return op(self, 'aggregate', x, w)
 end
 
 --- The graph from nodes to the relations of their edges. Made once per orientation.
@@ -275,26 +282,6 @@ function Graph:softmax(scores, o)
   return mask and shares * mask:gt(0) or shares
 end
 
---- A mask of the n edges with the largest scores: 1 for these, 0 for the others; of equal scores
---- the lower edge number first. A constant: no gradient goes to the scores. With Gumbel noise added
---- to logarithms of weights, n edges are drawn without replacement, in proportion to their weights
---- (Kool et al., ICML 2019):
----
----   local g, scores = tk.graph{head = {0, 0, 1}, tail = {1, 2, 2}, nodes = 3}, tk.rand(3)
----   local mask = g:top_k(scores:log() + tk.random('gumbel', g.edges), 2)
----   print(mask:sum():item()) --> 2
----@param scores Tensor [edges] ---@param n integer 0 or more; more than the edges are all
----@return Tensor f32 [edges]
-function Graph:top_k(scores, n)
-  local _, _, edges = sizes(self)
-  if scores:rank() ~= 1 or scores:size(1) ~= edges then
-    fail('top_k: scores [%s] of a graph with %d edges', table.concat(scores:size(), ', '), edges)
-  end
-  if n < 0 or n % 1 ~= 0 then fail('top_k: n is %s, expected a number of edges', tostring(n)) end
-  if n == 0 or n >= edges then return ops.full(n == 0 and 0 or 1, edges) end
-  return ops.top_k_mask(scores, n)
-end
-
 -- ---- other graphs of the same edges ----
 
 --- Exchanges heads and tails; edge values keep their order. Sampling and lookup, which read edges
@@ -305,9 +292,19 @@ function Graph:transpose()
                      tail_nodes = self.nodes, left_count = false})
 end
 
---- The graph with weights, which aggregate multiplies with.
----@param weights Tensor [edges] ---@return Graph sharing the memory
-function Graph:weighted(weights) return copy(self, {weights = weights, is_weighted = true}) end
+--- The graph with weights, which aggregate multiplies with. Where each edge has one that leads
+--- back, as with `inverse` or `undirected`, gradients can read the weights of those from a second
+--- array and need not look them up, which is faster. That they are those weights is not checked.
+---@param weights Tensor [edges]
+---@param back? Tensor [edges] constants: of each edge, the weight of the edge that leads back
+---@return Graph sharing the memory
+function Graph:weighted(weights, back)
+  if back and not packed.leads_back(self.layout) then
+    fail('weighted: weights of edges that lead back, but not each edge has one (option `inverse`)')
+  end
+  back = back and {of = weights, weights = back, version = version_of(weights)}
+  return copy(self, {weights = weights, is_weighted = true, back = back})
+end
 
 local NORMALIZED = {row = true, symmetric = true, relation = true}
 
@@ -333,9 +330,11 @@ function Graph:normalized(kind)
     weights[p] = kind == 'row' and 1 / by_head[e.heads[p]]
       or 1 / math.sqrt(by_head[e.heads[p]] * by_tail[e.tails[p]])
   end
-  local weighted = self:weighted(tensor.constant(tensor.F32, {e.n}, weights))
+  local made = tensor.constant(tensor.F32, {e.n}, weights)
   arrays.free(e.heads, e.relations, e.tails, weights)
-  return weighted
+  -- degrees of heads are those of tails: an edge and the one that leads back weigh the same
+  local alike = kind == 'symmetric' and packed.leads_back(self.layout)
+  return self:weighted(made, alike and made or nil)
 end
 
 --- In a step: the graph without edges dropped at random, each with probability p; weights of the

@@ -7,11 +7,16 @@ local check = require('tinykg.engine.runtime').check
 
 local packed = {}
 
-local BACKWARD, KINDS = C.TKG_GRAPH_BACKWARD, C.TKG_GRAPH_KINDS
+local BACKWARD, SYMMETRIC, KINDS = C.TKG_GRAPH_BACKWARD, C.TKG_GRAPH_SYMMETRIC, C.TKG_GRAPH_KINDS
+local RELATIONS = C.TKG_GRAPH_RELATIONS
 
 --- Whether ops with this layout go from heads to tails. A layout may have more than 32 bits.
 ---@param layout integer ---@return boolean
 function packed.is_backward(layout) return layout % (2 * BACKWARD) >= BACKWARD end
+
+--- Whether each edge has one that leads back; not known of graphs that go one way.
+---@param layout integer ---@return boolean
+function packed.leads_back(layout) return layout % (2 * SYMMETRIC) >= SYMMETRIC end
 
 --- The layout to go through the graph itself. ---@param layout integer ---@return integer
 function packed.forward(layout)
@@ -31,18 +36,23 @@ local function relation_type(layout)
   return 'uint8_t *', 1
 end
 
---- First element and length of each part of the array.
+local function relation_words(e, layout)
+  local _, bytes = relation_type(layout)
+  return layout % (2 * RELATIONS) >= RELATIONS and math.ceil(e * bytes / 4) or 0
+end
+
+--- First element and length of each part of the array. Where edges lead back and forth, `order` is
+--- of each edge the number of the one that leads back.
 local PARTS = {
   offsets = function(n) return 0, n + 1 end,
   tails = function(n, e) return n + 1, e end,
-  relations = function(n, e, layout)
-    local _, bytes = relation_type(layout)
-    return n + 1 + e, math.ceil(e * bytes / 4)
-  end,
+  relations = function(n, e, layout) return n + 1 + e, relation_words(e, layout) end,
+  order = function(n, e, layout) return n + 1 + e + relation_words(e, layout), e end,
 }
 
 --- A view that shares the graph's memory. Relation ids are as ops read them, with the layout.
----@param graph table ---@param name string 'offsets', 'tails' or 'relations' ---@return Tensor
+---@param graph table ---@param name string 'offsets', 'tails', 'relations' or 'order'
+---@return Tensor
 function packed.view(graph, name)
   local first, count = PARTS[name](graph.counts.heads, graph.counts.edges, graph.layout)
   return graph.packed:narrow(1, first + 1, count)

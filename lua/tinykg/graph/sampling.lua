@@ -148,6 +148,26 @@ function methods:at_most(n)
   return tensor.constant(tensor.F32, {self.edges}, numbers)
 end
 
+--- A mask of the n edges with the largest scores: 1 for these, 0 for the others; of equal scores
+--- the lower edge number first. A constant: no gradient goes to the scores. With Gumbel noise added
+--- to logarithms of weights, n edges are drawn without replacement, in proportion to their weights
+--- (Kool et al., ICML 2019):
+---
+---   local g, scores = tk.graph{head = {0, 0, 1}, tail = {1, 2, 2}, nodes = 3}, tk.rand(3)
+---   local mask = g:top_k(scores:log() + tk.random('gumbel', g.edges), 2)
+---   print(mask:sum():item()) --> 2
+---@param scores Tensor [edges] ---@param n integer 0 or more; more than the edges are all
+---@return Tensor f32 [edges]
+function methods:top_k(scores, n)
+  local edges = self.edges
+  if scores:rank() ~= 1 or scores:size(1) ~= edges then
+    fail('top_k: scores [%s] of a graph with %d edges', table.concat(scores:size(), ', '), edges)
+  end
+  if n < 0 or n % 1 ~= 0 then fail('top_k: n is %s, expected a number of edges', tostring(n)) end
+  if n == 0 or n >= edges then return ops.full(n == 0 and 0 or 1, edges) end
+  return ops.top_k_mask(scores, n)
+end
+
 --- Draws a part of a graph of interactions (of = 'interactions', merged, undirected), both edges of
 --- an interaction or none. Not inside a step.
 ---@param p number share that is left out, 0 <= p < 1

@@ -225,6 +225,7 @@ end
 function Run:begin_epoch(epoch)
   local model = self.model
   if not model.begin_epoch then return end
+  self.began = true
   source_line.within(model.begin_epoch, step.no_grad, model.begin_epoch, model, epoch)
 end
 
@@ -331,9 +332,23 @@ end
 --- Steps of all phases so far.
 function Run:steps() return phases.steps(self.phases) end
 
+--- Plans the steps of a resumed run, which may have seen only the small rest of an epoch, or none:
+--- then they may need what begin_epoch makes, such as a graph, which no checkpoint has. Where they
+--- do not, it is not called: test is to see what the run left.
+local function plan_resumed(self)
+  local function plan()
+    for _, phase in ipairs(self.phases) do phase:plan() end
+  end
+  if self.began or not self.model.begin_epoch then return plan() end
+  if pcall(plan) then return end
+  local draws = step.draws()
+  self:begin_epoch(self.at.epoch - 1)
+  step.draws(draws)
+  plan()
+end
+
 local function figures(self)
-  -- A resumed run may have seen only the small rest of an epoch.
-  for _, phase in ipairs(self.resumed and self.phases or {}) do phase:plan() end
+  if self.resumed then plan_resumed(self) end
   local step_ms, each = phases.step_ms(self.phases)
   return {
     kept = phases.kept(self.phases), reference_peak = phases.reference_peak(self.phases),

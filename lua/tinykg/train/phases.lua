@@ -203,7 +203,8 @@ function phases.of(recipe, model, data, o, settings)
       optimizer = not self.accumulator and self.optimizer or nil, bits = p.bits or settings.bits,
       value_bits = not p.bits and (settings.value_bits or {})[p.name] or nil,
       rounding = settings.rounding,
-      small = settings.small, check = settings.check, rank_bits = o.rank_bits})
+      small = settings.small, check = settings.check, rank_bits = o.rank_bits,
+      sums_in_place = o.sums_in_place})
     list[i] = self
   end
   for _, self in ipairs(list) do

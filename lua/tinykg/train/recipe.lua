@@ -41,6 +41,7 @@ local COMMON = {
   {'optimizer_rowwise', false, "whether Adam has one second moment per row of a table"},
   {'optimizer_lazy', false, "whether rows that a batch does not read are left alone by Adam"},
   {'parameter_bits', 32, 'of tables; 16: half their memory, updates rounded at random', {32, 16}},
+  {'sums_in_place', true, "less memory for sums over edges of a step; false: faster steps"},
   {'rank_bits', 32, 'of gradients between ranks of mpirun; 8: a quarter of their bytes', {32, 8}},
   {'l2', 0, 'weight of 1/2 |parameters|^2 in the loss (as weight decay)'},
   {'batch_size', 1024, 'interactions or users per step'},

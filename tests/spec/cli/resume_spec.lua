@@ -62,6 +62,10 @@ describe('a run that goes on', function()
     {'mkr', '--set epochs=5 --set batch_size=64 --set kg_interval=2', 'mkr, a phase now and then'},
     {'diffkg', '--bits 2 --set epochs=5 --set dim=16 --set hidden=64 --set batch_size=64 ' ..
                '--set eval_every=1 --data-set task=ranking', 'diffkg, a phase that draws first'},
+    {'diffkg', '--bits 2 --set epochs=3 --set dim=16 --set hidden=64 --set batch_size=64 ' ..
+               '--set eval_every=1 --set accumulate=2 --set optimizer_bits=8 ' ..
+               '--set parameter_bits=16 --data-set task=ranking',
+     'diffkg, several batches per update', false},
     {'sgl', '--bits 2 --set epochs=6 --set dim=16 --set batch_size=256 --data-set task=ranking',
      'sgl, views of an epoch'},
     {'bpr-mf', '--set epochs=6 --set dim=16 --set batch_size=256 --set optimizer_bits=8 ' ..
@@ -105,6 +109,17 @@ describe('a run that goes on', function()
     gives(143, stopped('TERM', './tinykg run --resume --out ' .. out, out))
     gives(0, './tinykg run --resume --out ' .. out, 'going on in epoch %d+')
     same_run(whole, out)
+  end)
+
+  it('ends where it was killed between its last epoch and its test', function()
+    for _, recipe in ipairs{'mcclk', 'kgat'} do -- one has a graph of its last epoch, one a tensor
+      local whole, killed = dir .. '/' .. recipe .. '-tested', dir .. '/' .. recipe .. '-untested'
+      gives(0, ('./tinykg run %s --quiet --data %s --set dim=8 --set epochs=2 ' ..
+                '--set eval_every=1 --set batch_size=256 --out %s'):format(recipe, data, whole))
+      gives(0, ('cp -r %s %s; rm %s/summary.json'):format(whole, killed, killed))
+      gives(0, './tinykg run --resume --quiet --out ' .. killed)
+      same_run(whole, killed, false)
+    end
   end)
 
   it('that is finished has nothing to do, unless it is given more epochs', function()

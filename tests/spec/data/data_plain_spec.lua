@@ -38,6 +38,11 @@ describe('plain tables', function()
                   'option columns: who is not field:column')
     shell.refuses('data info ' .. fixtures.dir() .. ' --data-set ratios=0.7,0.1', 1,
                   'option ratios: 0.7,0.1 is not three shares')
+    local dir = fixtures.dir{['interactions.csv'] = {'user,item', 'a,b', 'a,c', 'a,d', 'a,e'}}
+    for _, ratios in ipairs{'0.5,0.25,0.25', '0.5:0.25:0.25'} do -- as info shows them, too
+      assert.matches('train 2, valid 1, test 1 %(ratio 0.5:0.25:0.25%)',
+                     shell.prints(('data info %s --data-set ratios=%s'):format(dir, ratios)))
+    end
   end)
 
   it('say when names are not UTF-8', function()

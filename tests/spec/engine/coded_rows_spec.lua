@@ -40,6 +40,8 @@ local e = packed.graph.n
 local function readers(d)
   local w, r, ids = noise {e}, noise {KINDS, d}, {ids = true, shape = {ROWS}}
   for i = 1, ROWS do ids[i] = math.floor(random() * N) end
+  local half = noise {e} -- many edges are left out
+  for i = 1, e, 2 do half[i] = 0 end
   local a, b = noise {N, d}, noise {M, d}
   local at, back = packed.graph.layout, packed.graph.layout + graphs.BACKWARD
   local function graph_op(name, rows, way, shape, inputs)
@@ -59,6 +61,7 @@ local function readers(d)
     graph_op('sddmm', N, at, nil, function(x) return {packed, x, b, r} end),
     graph_op('aggregate_relation', N, at, vectors, function(x) return {packed, x, b} end),
     graph_op('aggregate_relation', M, at, vectors, function(x) return {packed, a, x, w} end),
+    graph_op('aggregate_relation', M, at, vectors, function(x) return {packed, a, x, half} end),
     graph_op('aggregate_relation', N, back, vectors, function(x) return {packed, b, x} end),
     graph_op('aggregate_relation_rows', M, at, vectors,
              function(x) return {packed, few_rows, x, ids, w} end),

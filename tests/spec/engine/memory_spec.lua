@@ -57,6 +57,8 @@ describe('tinykg memory', function()
     agrees('recipes/mcclk.lua --bits 2 --set dim=16' .. on, 1, 3)
     -- an epoch without an evaluation before it begins beside the memory of the last one's steps
     agrees('recipes/mcclk.lua --bits 2 --set dim=16 --set eval_every=2' .. on, 1, 5)
+    local unsplit = ' --data-set task=ranking --data-set ratios=0.8:0:0.2' -- no validation
+    agrees('recipes/mcclk.lua --bits 2 --set dim=16' .. on .. unsplit, 1, 3)
     -- gradients of many batches are added up in the memory of one batch's
     agrees('recipes/bpr-mf.lua --bits 32 --set accumulate=3 --set batch_size=64' .. on, 1, 2)
     agrees('recipes/kgat.lua --bits 2 --data-set task=ranking --set accumulate=2 ' ..

@@ -148,6 +148,8 @@ local RECORDING = {
    'aggregate: f32 [3, 4] does not fit', 'a row for each tail'},
   {function() return (op('aggregate', {3, 2, 5, 8}, ONE_WAY, a24, v3)) end,
    'aggregate: f32 [3] does not fit', 'a weight for each edge'},
+  {function() return (op('aggregate', {3, 2, 5, 8}, ONE_WAY, a24, v5, v5)) end,
+   'aggregate: weights of edges that lead back are of a graph where each edge has one'},
   {function() return (op('aggregate_mul', {3, 2, 5, 8}, ONE_WAY, a24, a34)) end,
    'aggregate_mul: this graph has no relations'},
   {function() return (op('aggregate_mul', {3, 2, 5, KINDS}, BY_RELATION, a24, a24)) end,

@@ -206,10 +206,13 @@ describe('edges of weight zero', function()
         local w = weights(part)
         for way = 0, 1 do
           local a = {i = {N, N, e, packed.graph.layout + way * graphs.BACKWARD}}
-          local ways = {aggregate = {packed, x, w}, aggregate_mul = {packed, x, r, w}}
-          for name, inputs in pairs(ways) do
-            near(reference.ops[name](inputs, a),
-                 with_threads(function() return op(name, a, inputs) end), 1e-3, name)
+          local by_relation = {i = a.i, shape = {4, d}}
+          for name, case in pairs{aggregate = {a, {packed, x, w}},
+                                  aggregate_mul = {a, {packed, x, r, w}},
+                                  aggregate_relation = {by_relation, {packed, x, x, w}}} do
+            local attributes, inputs = unpack(case)
+            near(reference.ops[name](inputs, attributes),
+                 with_threads(function() return op(name, attributes, inputs) end), 1e-3, name)
           end
         end
       end

@@ -98,6 +98,14 @@ describe('every recipe', function()
         end
       end)
 
+      it('trains with options that all recipes have', function()
+        local options = '--bits 2 --set epochs=2 --steps 3 --set negatives=3 --set accumulate=2 ' ..
+                        '--set optimizer_bits=8 --set parameter_bits=16 --set clip=1'
+        for _, loss in ipairs(losses(train(name, name .. '-options', options))) do
+          assert.is_true(finite(loss))
+        end
+      end)
+
       it('recommends by score, without what the user has, without what is excluded', function()
         local ids, scores = recommended(run, "--user 'user 3' -k 60")
         local seen, count = history(data, 3), 0

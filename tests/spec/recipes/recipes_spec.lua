@@ -211,3 +211,40 @@ describe('a recipe works with', function()
     every(data)
   end)
 end)
+
+describe('the loss of CFKG', function()
+  teardown(fixtures.clean)
+
+  it('is the mean over several sampled items', function()
+    local data = tk.data.load(fixtures.dir{
+      ['interactions.csv'] = {'user,item', 'a,0', 'a,1', 'b,2', 'b,3', 'c,4', 'c,5', 'c,0'}})
+    local recipe, users, items = recipe_of('cfkg'), {0, 2, 2}, {1, 2, 0}
+    local sampled = {{4, 5, 3}, {0, 1, 3}, {3, 2, 1}}
+    for _, distance in ipairs{'inner', 'l1', 'l2'} do
+      local model = recipe.build(data, recipe:complete{dim = 3, distance = distance})
+      local rows, of_users = model.nodes.weight:totable(), model.user_nodes:totable()
+      local takes, sum = model.relations.weight:totable(), 0
+      takes = takes[#takes]
+      local function apart(user, item)
+        local from, to, d = rows[of_users[user + 1] + 1], rows[item + 1], 0
+        for c = 1, 3 do
+          local x = from[c] + takes[c]
+          d = d + (distance == 'inner' and -x * to[c] or distance == 'l1' and math.abs(x - to[c])
+                   or distance == 'l2' and (x - to[c]) ^ 2)
+        end
+        return d
+      end
+      for b, list in ipairs(sampled) do
+        local near = apart(users[b], items[b])
+        for _, j in ipairs(list) do
+          local far = apart(users[b], j)
+          sum = sum + (distance == 'inner' and math.log(1 + math.exp(near))
+                       + math.log(1 + math.exp(-far)) or math.max(0, near - far + model.margin))
+        end
+      end
+      local loss = model:loss{users = tk.ids(users), items = tk.ids(items),
+                              negatives = tk.ids(sampled)}
+      assert.near(sum / 9, loss:item(), 1e-5)
+    end
+  end)
+end)

@@ -67,10 +67,11 @@ local function rehearse(run)
     out.blocks = math.max(out.blocks, C.tkg_memory_blocks(runtime.engine))
   end
   add('step', rehearse_epoch, 1)
-  if o.eval_every > 1 and o.epochs > 1 then add('step', rehearse_epoch, 2) end
-  add('evaluation', rehearse_evaluation, 'valid')
-  if o.eval_every < o.epochs then
-    add('step', rehearse_epoch, o.eval_every + 1)
+  local every = run.data.valid.n > 0 and o.eval_every or math.huge -- nothing to validate: no trim
+  if every > 1 and o.epochs > 1 then add('step', rehearse_epoch, 2) end
+  if every < math.huge then add('evaluation', rehearse_evaluation, 'valid') end
+  if every < o.epochs then
+    add('step', rehearse_epoch, every + 1)
     add('evaluation', rehearse_evaluation, 'valid')
   end
   add('evaluation', rehearse_evaluation, 'test')

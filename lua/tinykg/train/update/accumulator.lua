@@ -23,6 +23,21 @@ local function zeros(size)
   return t
 end
 
+--- The step whose gradients are the sums, times a factor.
+local function update_of(self)
+  local function distance(factor)
+    local loss
+    for _, entry in ipairs(self.sums) do
+      if entry.seen then
+        local part = (entry.of * (entry.sum:detach() * factor)):sum()
+        loss = loss and loss + part or part
+      end
+    end
+    return loss
+  end
+  return step.new(distance, {optimizer = self.optimizer})
+end
+
 --- Makes one for a phase. Errors: an optimizer that looks at the rows of a batch.
 ---@param model Module ---@param o table options ---@param optimizer Optimizer
 ---@return Accumulator
@@ -38,6 +53,7 @@ local function new_accumulator(model, o, optimizer)
     local function less(gradient) return -(sum * gradient):sum() end
     return {name = p.name, of = p.tensor, sum = sum, add = step.new(less, {optimizer = share})}
   end)
+  self.update = update_of(self) -- now: random numbers depend on how many steps were made before
   return self
 end
 
@@ -67,21 +83,6 @@ local function add(self)
   end
 end
 
---- The step whose gradients are the sums, times a factor.
-local function update_of(self)
-  local function distance(factor)
-    local loss
-    for _, entry in ipairs(self.sums) do
-      if entry.seen then
-        local part = (entry.of * (entry.sum:detach() * factor)):sum()
-        loss = loss and loss + part or part
-      end
-    end
-    return loss
-  end
-  return step.new(distance, {optimizer = self.optimizer})
-end
-
 --- Takes the gradients of a batch into the sums, and updates the parameters after the last batch of
 --- a group. ---@param done integer batches of this epoch, this one included
 ---@param last boolean whether it is the epoch's last ---@return boolean updated
@@ -89,8 +90,8 @@ function Accumulator:take(done, last)
   to_its_end(add, self)
   local n = (done - 1) % self.count + 1
   if n < self.count and not last then return false end
-  self.update = self.update or update_of(self)
   local updated = false
+  self.update.number = self.optimizer.t -- of the noise of 8 and 16 bits; in a resumed run, too
   to_its_end(function()
     if not updated then self.update(self.count / n) end
     updated = true
