@@ -152,7 +152,7 @@ $(PTX)/%.cpp: $(PTX)/nvcc/%.o tests/kernels/ptx/translate.py
 # After inlining, g++ takes minutes for the interpreters, whose instructions are calls.
 $(PTX)/%.o: $(PTX)/%.cpp $(PTX_HEADS)
 	$(call say,CXX,$<)
-	$(Q)$(CXX) $(PTX_FLAGS) -O1 $(if $(filter $(PTX)/tiles.o $(PTX)/small.o,$@),-fno-inline) -ffp-contract=off -w -c -o $@ $<
+	$(Q)$(CXX) $(PTX_FLAGS) -O1 $(if $(filter $(PTX)/tiles.o $(PTX)/small.o $(PTX)/wide.o,$@),-fno-inline) -ffp-contract=off -w -c -o $@ $<
 $(PTX)/runtime/%.o: tests/kernels/ptx/%.cpp $(PTX_HEADS)
 	$(call say,CXX,$<)
 	$(Q)mkdir -p $(@D) && $(CXX) $(PTX_FLAGS) -O2 -g -c -o $@ $<
