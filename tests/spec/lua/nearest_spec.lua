@@ -194,7 +194,8 @@ describe('graph.nearest', function()
     assert.error_matches(function() nearest(x, 1, {metric = 'l2'}) end,
                          "metric 'l2': expected cosine or dot")
     assert.error_matches(function() nearest(tk.ones(4), 1) end, 'a matrix of rows is needed')
-    assert.error_matches(function() nearest(tk.tensor{{1, nan}, {1, 1}, {2, 3}}, 1) end, 'similarity of rows %d and %d is NaN')
+    assert.error_matches(function() nearest(tk.tensor{{1, nan}, {1, 1}, {2, 3}}, 1) end,
+                         'similarity of rows %d and %d is NaN')
     local w = tk.parameter(x)
     assert.error_matches(function()
       tk.step(function()
