@@ -461,6 +461,7 @@ static void decode(const tkg_codec *codec, const uint8_t *packed, int64_t cols, 
   EACH_WIDTH(decode_rows, cols, codec, packed, rows_total, row_begin, row_end, x)
 }
 
+#if defined(__AVX__)
 /* A register at a time, up to what is returned. */
 static int64_t sign_registers(const float *x, int64_t i, int64_t n_end, uint8_t *mask) {
 #if defined(__AVX512F__)
@@ -469,19 +470,22 @@ static int64_t sign_registers(const float *x, int64_t i, int64_t n_end, uint8_t 
         _mm512_cmp_ps_mask(_mm512_loadu_ps(x + i), _mm512_setzero_ps(), _CMP_GT_OQ);
     memcpy(mask + i / 8, &bits, sizeof bits);
   }
-#elif defined(__AVX__)
+#else
   for (; i + 8 <= n_end; i += 8)
     mask[i / 8] = (uint8_t)_mm256_movemask_ps(
         _mm256_cmp_ps(_mm256_loadu_ps(x + i), _mm256_setzero_ps(), _CMP_GT_OQ));
-#else
-  (void)x, (void)n_end, (void)mask;
 #endif
   return i;
 }
+#endif
 
 static void sign_mask(const float *x, int64_t n_begin, int64_t n_end, uint8_t *mask) {
   uint8_t positive[TILE];
-  for (int64_t i = sign_registers(x, n_begin, n_end, mask); i < n_end; i += TILE) {
+  int64_t i = n_begin;
+#if defined(__AVX__)
+  i = sign_registers(x, i, n_end, mask);
+#endif
+  for (; i < n_end; i += TILE) {
     int64_t n = smaller(TILE, n_end - i);
     for (int64_t j = 0; j < n; j++) positive[j] = x[i + j] > 0;
     for (int64_t j = n; j < padded(n); j++) positive[j] = 0;

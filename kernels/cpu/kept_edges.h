@@ -46,6 +46,7 @@ static inline void begin_kept(kept_edges *k, const tkg_graph *g, const float *w,
 }
 
 TKG_PREFETCH void prefetch_kept(const kept_edges *k, int entry) {
+  // NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): open_kept wrote `count`
   if (entry < k->count) prefetch_far(k->x + k->tail[entry] * k->row_bytes, k->read_bytes);
 }
 

@@ -160,9 +160,9 @@ typedef struct cut {
 static cut cut_of(int64_t cols, int64_t k, int64_t unit_bytes) {
   cut p = {};
   p.lanes = tkg_power(cols, TKG_WARP);
-  p.width = cols < p.lanes ? cols : p.lanes;
+  p.width = tkg_between(cols, 1, p.lanes);
   const int64_t line = p.width * unit_bytes, least = LEAST_THREADS / p.lanes;
-  p.tiles = tkg_ceil(k, SHARED_BYTES / (line * least));
+  p.tiles = tkg_between(tkg_ceil(k, SHARED_BYTES / (line * least)), 1, INT64_MAX);
   p.tile = tkg_ceil(k, p.tiles);
   p.groups = tkg_between(SHARED_BYTES / (line * p.tile), 1, TKG_THREADS / p.lanes);
   return p;

@@ -100,13 +100,12 @@ struct block {
 /* OpenMP ends threads when a team is smaller than the last one. What such a thread had goes with
  * it: the stacks of a block's threads are as many as a kernel of a large block needs. */
 void end_block(block *b);
-struct block_owner {
+thread_local struct block_owner {
   block *owned = nullptr;
   ~block_owner() {
     if (owned) end_block(owned);
   }
-};
-thread_local block_owner owner;
+} owner;
 
 block *current_block(void) { return reinterpret_cast<block *>(emu_at); }
 
@@ -169,9 +168,7 @@ fiber *fiber_make(void) {
   void *m = mmap(nullptr, STACK + GUARD, PROT_READ | PROT_WRITE,
                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (!f || m == MAP_FAILED || mprotect(m, GUARD, PROT_NONE)) {
-    fprintf(stderr,
-            "emu: no memory for the stack of an emulated thread: %s (a process may map "
-            "vm.max_map_count pieces, two per stack; fewer OMP_NUM_THREADS need fewer)\n",
+    fprintf(stderr, "emu: no stack for a thread (two of vm.max_map_count maps): %s\n",
             strerror(errno));
     abort();
   }

@@ -253,9 +253,11 @@ struct bench {
     const std::string chosen = device->ways(), shape = chosen.substr(0, chosen.rfind(": "));
     for (int k = 1; k <= 3 && !chosen.empty(); k++) {
       const std::string way = "cuSPARSE CSR_ALG" + std::to_string(k);
-      device->set_ways((shape + ": " + way + "\n").c_str());
-      report((name + (", " + way)).c_str(), text().c_str(), bytes + (double)out_bytes(),
-             measure(c));
+      std::string only = shape, line = name;
+      only.append(": ").append(way).append("\n");
+      line.append(", ").append(way);
+      device->set_ways(only.c_str());
+      report(line.c_str(), text().c_str(), bytes + (double)out_bytes(), measure(c));
     }
     context.fast = false;
   }

@@ -243,9 +243,7 @@ function methods:max(dim)
   if rank == 2 and dim == 1 then return self:transpose():max(2) end
   if dim ~= rank and dim ~= -1 then fail('max: the last dimension, or the first of a matrix') end
   local cols = self:size(rank)
-  if cols == 0 then
-    fail('max: f32 [%s]: there is no largest of no elements', table.concat(self:size(), ', '))
-  end
+  if cols == 0 then fail('max: f32 [%s] has no elements', table.concat(self:size(), ', ')) end
   local x = self:reshape(-1, cols)
   local at = record('argmax', nil, x)
   local shape = self:size()
