@@ -157,13 +157,16 @@ typedef struct cut {
   int lanes;
 } cut;
 
+/* Tables without columns, and none at all, are cut as if there were one. */
+static int64_t one_or_more(int64_t n) { return n < 1 ? 1 : n; }
+
 static cut cut_of(int64_t cols, int64_t k, int64_t unit_bytes) {
   cut p = {};
   p.lanes = tkg_power(cols, TKG_WARP);
-  p.width = tkg_between(cols, 1, p.lanes);
+  p.width = one_or_more(cols < p.lanes ? cols : p.lanes);
   const int64_t line = p.width * unit_bytes, least = LEAST_THREADS / p.lanes;
-  p.tiles = tkg_between(tkg_ceil(k, SHARED_BYTES / (line * least)), 1, INT64_MAX);
-  p.tile = tkg_ceil(k, p.tiles);
+  p.tiles = one_or_more(tkg_ceil(k, one_or_more(SHARED_BYTES / (line * least))));
+  p.tile = one_or_more(tkg_ceil(k, p.tiles));
   p.groups = tkg_between(SHARED_BYTES / (line * p.tile), 1, TKG_THREADS / p.lanes);
   return p;
 }
@@ -184,7 +187,7 @@ static int launch(pairs<T, X, Y> s, const tkg_edge_partition &e, int64_t blocks,
   const int64_t whole = tkg_whole_units(s.stride, e.whole_cols);
   const bool by_four = e.whole_cols == 0 ? sizeof(T) == sizeof(float4) : e.whole_cols % 4 == 0;
   const cut p = cut_of(whole, s.k, by_four ? sizeof(float4) : sizeof(float));
-  const int64_t width = s.cols < p.width ? s.cols : p.width; /* of the columns that are here */
+  const int64_t width = one_or_more(s.cols < p.width ? s.cols : p.width); /* of what is here */
   s.tiles = p.tiles;
   s.tile = p.tile;
   const int64_t tiles = s.tiles * tkg_ceil(s.cols, width);
