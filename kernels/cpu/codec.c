@@ -435,30 +435,14 @@ TKG_INLINE void decode_rows(int64_t cols, const tkg_codec *codec, const uint8_t 
   }
 }
 
-/* Calls a function that is inlined once for each of these widths, and for all others. */
-#define EACH_WIDTH(function, cols, ...)                                                            \
-  switch (cols) {                                                                                  \
-  case 16:                                                                                         \
-    function(16, __VA_ARGS__);                                                                     \
-    break;                                                                                         \
-  case 32:                                                                                         \
-    function(32, __VA_ARGS__);                                                                     \
-    break;                                                                                         \
-  case 64:                                                                                         \
-    function(64, __VA_ARGS__);                                                                     \
-    break;                                                                                         \
-  default:                                                                                         \
-    function(cols, __VA_ARGS__);                                                                   \
-  }
-
 static void encode(const tkg_codec *codec, const float *x, int64_t cols, int64_t rows_total,
                    int64_t row_begin, int64_t row_end, uint8_t *packed) {
-  EACH_WIDTH(encode_rows, cols, codec, x, rows_total, row_begin, row_end, packed)
+  EACH_COLUMNS(encode_rows, cols, codec, x, rows_total, row_begin, row_end, packed)
 }
 
 static void decode(const tkg_codec *codec, const uint8_t *packed, int64_t cols, int64_t rows_total,
                    int64_t row_begin, int64_t row_end, float *x) {
-  EACH_WIDTH(decode_rows, cols, codec, packed, rows_total, row_begin, row_end, x)
+  EACH_COLUMNS(decode_rows, cols, codec, packed, rows_total, row_begin, row_end, x)
 }
 
 #if defined(__AVX__)

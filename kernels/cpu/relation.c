@@ -100,8 +100,8 @@ TKG_INLINE void add_product(const head *h, const float *tail, float weight, int6
 }
 
 /* Adds the products of row `a` and the tails of its edges to the table. */
-TKG_INLINE void add_edges(const terms *s, int64_t row, const float *a, coded_rows *tails,
-                          int64_t ahead, float *table, int64_t cols) {
+TKG_INLINE void add_edges(int64_t cols, const terms *s, int64_t row, const float *a,
+                          coded_rows *tails, int64_t ahead, float *table) {
   const head h = open_head(a, cols);
   for (int64_t p = s->g.offsets[row]; p < s->g.offsets[row + 1]; p++) {
     if (s->g.order && p + EDGES_AHEAD < ahead)
@@ -114,25 +114,12 @@ TKG_INLINE void add_edges(const terms *s, int64_t row, const float *a, coded_row
 }
 
 static void add_relations(const terms *s, int64_t row, const float *a, coded_rows *tails,
-                          int64_t ahead, float *table) {
-  switch (s->cols) {
-  case 16:
-    add_edges(s, row, a, tails, ahead, table, 16);
-    break;
-  case 32:
-    add_edges(s, row, a, tails, ahead, table, 32);
-    break;
-  case 64:
-    add_edges(s, row, a, tails, ahead, table, 64);
-    break;
-  default:
-    add_edges(s, row, a, tails, ahead, table, s->cols);
-  }
-}
+                          int64_t ahead, float *table){
+    EACH_COLUMNS(add_edges, s->cols, s, row, a, tails, ahead, table)}
 
 /* The same of those edges of the row that are kept. */
-TKG_INLINE void add_kept_edges(const terms *s, int64_t row, const float *a, const coded_rows *b,
-                               kept_edges *k, float *table, int64_t cols) {
+TKG_INLINE void add_kept_edges(int64_t cols, const terms *s, int64_t row, const float *a,
+                               const coded_rows *b, kept_edges *k, float *table) {
   const int64_t end = s->g.offsets[row + 1];
   const head h = open_head(a, cols);
   for (; is_kept_before(k, end); k->at++)
@@ -142,16 +129,7 @@ TKG_INLINE void add_kept_edges(const terms *s, int64_t row, const float *a, cons
 
 static void add_kept(const terms *s, int64_t row, const float *a, const coded_rows *b,
                      kept_edges *k, float *table) {
-  switch (s->cols) {
-  case 32:
-    add_kept_edges(s, row, a, b, k, table, 32);
-    break;
-  case 64:
-    add_kept_edges(s, row, a, b, k, table, 64);
-    break;
-  default:
-    add_kept_edges(s, row, a, b, k, table, s->cols);
-  }
+  EACH_COLUMNS(add_kept_edges, s->cols, s, row, a, b, k, table)
 }
 
 /* ---- a table ---- */

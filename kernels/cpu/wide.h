@@ -127,4 +127,21 @@ static inline float wide_dot(const float *a, const float *b, int64_t n) {
   return wide_dot3(a, b, NULL, n);
 }
 
+/* Calls a function that is inlined once for each of these numbers of columns, and for all others.
+ */
+#define EACH_COLUMNS(function, cols, ...)                                                          \
+  switch (cols) {                                                                                  \
+  case 16:                                                                                         \
+    function(16, __VA_ARGS__);                                                                     \
+    break;                                                                                         \
+  case 32:                                                                                         \
+    function(32, __VA_ARGS__);                                                                     \
+    break;                                                                                         \
+  case 64:                                                                                         \
+    function(64, __VA_ARGS__);                                                                     \
+    break;                                                                                         \
+  default:                                                                                         \
+    function(cols, __VA_ARGS__);                                                                   \
+  }
+
 #endif

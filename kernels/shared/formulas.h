@@ -15,9 +15,10 @@
 #define TKG_TRAP() __builtin_trap()
 #endif
 
-/* With relu's slope of 0 an infinity below zero gives 0, not 0 * inf. */
+/* With relu's slope of 0 an infinity below zero gives 0, not 0 * inf. 0 is added for |x|, whose
+ * slope is -1: it has no zero below zero. */
 TKG_INLINE float leaky(float x, float slope) {
-  float below = slope == 0.0F ? 0.0F : slope * x;
+  float below = slope == 0.0F ? 0.0F : slope * x + 0.0F;
   return x <= 0.0F ? below : x;
 }
 

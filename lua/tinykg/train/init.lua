@@ -17,6 +17,7 @@ local rows = require 'tinykg.data.rows'
 local schedule = require 'tinykg.train.schedule'
 local runtime = require 'tinykg.engine.runtime'
 local sample = require 'tinykg.train.sample_ranking'
+local statistics = require 'tinykg.train.statistics'
 local step = require 'tinykg.engine.step'
 local tensor = require 'tinykg.engine.tensor'
 
@@ -37,21 +38,10 @@ local function in_memory()
   }
 end
 
---- The lengths of lists that are evaluated, ascending. Errors: an option eval_k that lists none.
+--- The lengths of lists that are evaluated, ascending.
 ---@param o {eval_k: string} ---@param settings? {k: integer[]} of a caller, which come first
 local function cuts_of(o, settings)
-  if settings and settings.k then return settings.k end
-  local list = {}
-  for text in tostring(o.eval_k):gmatch('[^,%s]+') do
-    local k = tonumber(text)
-    if not k or k < 1 or k % 1 ~= 0 then
-      error(("option eval_k: '%s' is not a whole number >= 1"):format(text), 0)
-    end
-    list[#list + 1] = k
-  end
-  if #list == 0 then error('option eval_k: no number given', 0) end
-  table.sort(list)
-  return tables.unique(list)
+  return settings and settings.k or statistics.cuts(o.eval_k)
 end
 
 --- 'recall@10', 'precision@10', ... at all cuts. ---@param cuts integer[]

@@ -254,6 +254,7 @@ function Recipe:complete(given)
     local value = o[option.name]
     check_choice(option, value)
     if type(value) == 'number' then check_number(option.name, value) end
+    if option.name == 'eval_k' then statistics.cuts(value) end
   end
   return o
 end

@@ -31,6 +31,23 @@ function statistics.of_summary(group, ...)
   end))
 end
 
+--- Lengths of the lists that metrics are of, ascending. Errors: text that lists none, or what is no
+--- length.
+---@param text string as option eval_k: 10,20 ---@return integer[]
+function statistics.cuts(text)
+  local list = {}
+  for word in tostring(text):gmatch('[^,%s]+') do
+    local k = tonumber(word)
+    if not k or k < 1 or k % 1 ~= 0 then
+      error(("option eval_k: '%s' is not a whole number >= 1"):format(word), 0)
+    end
+    list[#list + 1] = k
+  end
+  if #list == 0 then error('option eval_k: no number given', 0) end
+  table.sort(list)
+  return tables.unique(list)
+end
+
 local ORDER = {auc = 1, f1 = 2, recall = 3, ndcg = 4, ndcg_kgat = 5, hit = 6, precision = 7,
                mrr = 8, map = 9}
 

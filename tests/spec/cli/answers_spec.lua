@@ -140,7 +140,7 @@ describe('lengths of lists', function()
     assert.is_number(summary.test['ndcg@3'])
     assert.is_nil(summary.test['recall@20'])
     assert.matches('\nrecall@3 +0%.%d+ +0%.%d+ +0%.%d+\nrecall@5 ', text)
-    shell.gives(1, './tinykg run bpr-mf --data ' .. dir .. '/data --set eval_k=0 --out ' .. dir ..
+    shell.gives(2, './tinykg run bpr-mf --data ' .. dir .. '/data --set eval_k=0 --out ' .. dir ..
                 '/x', "option eval_k: '0' is not a whole number >= 1\n$")
   end)
 end)
