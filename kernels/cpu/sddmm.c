@@ -106,6 +106,22 @@ TKG_PREFETCH void prefetch_heads(const tkg_graph *g, const int32_t *heads, int64
   __builtin_prefetch(g->ids + p);
 }
 
+/* The rows of units begin..end-1. All heads may have numbers that are close together, so it is the
+ * rows from the first to the last of them that are cut into slices; rows that no head follows or
+ * precedes belong to the first unit and the last. */
+static void rows_of_units(const tkg_call *c, const tkg_graph *g, const int32_t *heads,
+                          int64_t count, int64_t begin, int64_t end, int64_t *first,
+                          int64_t *last) {
+  const int64_t units = edges_units(c->node, c->in);
+  int64_t from = 0, to = g->n;
+  if (count && heads[0] >= 0 && heads[count - 1] < g->n && heads[0] <= heads[count - 1]) {
+    from = heads[0];
+    to = heads[count - 1] + 1;
+  }
+  *first = begin > 0 ? edges_cut(g, from, to, begin, units) : 0;
+  *last = end < units ? edges_cut(g, from, to, end, units) : g->n;
+}
+
 /* The first unit checks all heads. */
 static int sddmm_relation(const tkg_call *c, int64_t begin, int64_t end) {
   const int32_t *heads = c->data[3];
@@ -121,7 +137,7 @@ static int sddmm_relation(const tkg_call *c, int64_t begin, int64_t end) {
   int64_t first, last;
   const int status = begin > 0 ? TKG_OK : check_ids("sddmm_relation", heads, 0, count, found.g.n);
   if (status) return status;
-  edges_range(c, &found.g, begin, end, &first, &last);
+  rows_of_units(c, &found.g, heads, count, begin, end, &first, &last);
   if (s != found.out)
     memcpy(found.out + offsets[first], s + offsets[first],
            (size_t)(offsets[last] - offsets[first]) * sizeof *s);
