@@ -62,15 +62,27 @@ static inline const float *row_of_edge(const products *s, int64_t edge) {
   return s->b + (s->g.ids[edge] - s->tail) * s->d;
 }
 
+/* `d`: a constant where it is inlined, or s->d. */
+TKG_INLINE void add_products(int64_t d, const products *s) {
+  int i = 0;
+  for (; d % 16 == 0 && i + 4 <= s->count; i += 4) {
+    const void *rows[4];
+    float sums[4];
+    for (int k = 0; k < 4; k++) rows[k] = row_of_edge(s, s->edge[i + k]);
+    wide_dots_of(s->a + i, rows, d, false, sums);
+    for (int k = 0; k < 4; k++) s->out[s->edge[i + k]] += sums[k];
+  }
+  for (; i < s->count; i++) s->out[s->edge[i]] += wide_dot(s->a[i], row_of_edge(s, s->edge[i]), d);
+}
+
 static void add_found(products *s) {
-  for (int i = 0; i < s->count; i++)
-    s->out[s->edge[i]] += wide_dot(s->a[i], row_of_edge(s, s->edge[i]), s->d);
+  EACH_COLUMNS(add_products, s->d, s)
   s->count = 0;
 }
 
 /* Prefetches what find_edges and add_found read and write of an edge that was found. */
 TKG_PREFETCH void prefetch_found(const products *s, int64_t edge) {
-  prefetch_row(row_of_edge(s, edge), s->d);
+  prefetch_far(row_of_edge(s, edge), 4 * s->d);
   __builtin_prefetch(s->out + edge, 1);
 }
 

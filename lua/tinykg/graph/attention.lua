@@ -2,7 +2,6 @@
 ---   pi(h, r, t) = (e_t W_r) . tanh(e_h W_r + e_r) = e_t . (W_r tanh(e_h W_r + e_r)).
 --- A head is projected once per relation of its edges, and back; tails are read where they lie.
 --- Each relation adds its scores to one array; all that is kept is the graph itself.
-local bit = require 'bit'
 local arguments = require 'tinykg.base.arguments'
 local arrays = require 'tinykg.engine.arrays'
 local count = require('tinykg.base.format').count
@@ -21,25 +20,25 @@ local attention = {}
 local Attention = {}
 Attention.__index = Attention
 
---- Calls visit(relation, head, new) for each edge, heads in ascending order; `new`: 1 for the first
---- edge of its head and relation, else 0. No branch depends on that, as none could be predicted.
-local function each_edge(graph, visit)
-  local offsets, relations = packed.read(graph, 'offsets'), packed.relations(graph)
+--- Calls visit(relation, head) for each relation of each head, heads in ascending order.
+local function each_head(graph, visit)
+  local offsets, relations = packed.read(graph, 'offsets'), packed.read(graph, 'relations')
   local seen = arrays.ints(graph.relations, -1)
   for head = 0, graph.nodes - 1 do
     for p = offsets[head], offsets[head + 1] - 1 do
-      local r = relations.ids[p]
-      local other = bit.bxor(seen[r], head)
-      seen[r] = head
-      visit(r, head, bit.rshift(bit.bor(other, -other), 31))
+      local r = relations[p]
+      if seen[r] ~= head then
+        seen[r] = head
+        visit(r, head)
+      end
     end
   end
-  arrays.free(offsets, relations.stored, seen)
+  arrays.free(offsets, relations, seen)
 end
 
 local function parts_of(graph)
   local heads, parts, first = arrays.ints(graph.relations), {}, 0
-  each_edge(graph, function(r, _, new) heads[r] = heads[r] + new end)
+  each_head(graph, function(r) heads[r] = heads[r] + 1 end)
   for r = 0, graph.relations - 1 do
     if heads[r] > 0 then
       parts[#parts + 1] = {relation = r, first = first, count = heads[r]}
@@ -53,10 +52,10 @@ end
 ---@return Tensor int32
 local function list_heads(self, kind)
   local list, at = arrays.ints(self.heads), arrays.ints(self.graph.relations)
-  for _, part in ipairs(self.parts) do at[part.relation] = part.first - 1 end
-  each_edge(self.graph, function(r, head, new)
-    at[r] = at[r] + new
+  for _, part in ipairs(self.parts) do at[part.relation] = part.first end
+  each_head(self.graph, function(r, head)
     list[at[r]] = head
+    at[r] = at[r] + 1
   end)
   local heads = tensor.create(tensor.I32, {self.heads}, kind):write(list, 0, self.heads)
   arrays.free(list, at)

@@ -58,30 +58,18 @@ function packed.view(graph, name)
   return graph.packed:narrow(1, first + 1, count)
 end
 
-local function copy_of(graph, name)
-  local first, count = PARTS[name](graph.counts.heads, graph.counts.edges, graph.layout)
-  local stored = arrays.ints(count)
-  check(C.tkg_tensor_read(graph.packed.kept, stored, first, count))
-  return stored
-end
-
---- A copy of the relations as they are stored: `ids` by edge, of one or more bytes each; free
---- `stored`.
----@param graph table ---@return {ids: ffi.cdata*, stored: ffi.cdata*}
-function packed.relations(graph)
-  local stored = copy_of(graph, 'relations')
-  return {ids = ffi.cast(relation_type(graph.layout), stored), stored = stored}
-end
-
 --- A copy of a part, one number per element, row or edge.
 ---@param graph table ---@param name string 'offsets', 'tails' or 'relations'
 ---@return ffi.cdata* int32
 function packed.read(graph, name)
-  if name ~= 'relations' then return copy_of(graph, name) end
-  local edges, relations = graph.counts.edges, packed.relations(graph)
-  local out = arrays.ints(edges)
-  for p = 0, edges - 1 do out[p] = relations.ids[p] end
-  arrays.free(relations.stored)
+  local edges = graph.counts.edges
+  local first, count = PARTS[name](graph.counts.heads, edges, graph.layout)
+  local stored = arrays.ints(count)
+  check(C.tkg_tensor_read(graph.packed.kept, stored, first, count))
+  if name ~= 'relations' then return stored end
+  local ids, out = ffi.cast(relation_type(graph.layout), stored), arrays.ints(edges)
+  for p = 0, edges - 1 do out[p] = ids[p] end
+  arrays.free(stored)
   return out
 end
 
