@@ -21,7 +21,7 @@ local home = os.getenv 'TINYKG_HOME' or '.'
 ---@class StudyEntry
 ---@field name string stands in the tables, and in names of folders
 ---@field recipe string a name in recipes/
----@field settings string key=value, separated by spaces
+---@field settings string key=value, separated by spaces; {NAME-BITS} is the folder of that run
 ---@field found string? more settings, which --search found
 ---@field ranges string? what --search searches: key=A..B:log, separated by spaces
 ---@field data_set string? options of the data set, likewise

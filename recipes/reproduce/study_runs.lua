@@ -61,24 +61,29 @@ end
 
 local function quoted(text) return "'" .. text:gsub("'", "'\\''") .. "'" end
 
-local function flags(name, pairs_text)
-  return ((pairs_text or ''):gsub('%S+', function(pair) return name .. ' ' .. pair end))
+--- Options of a command from settings; {RUN} in them is the folder of a run of the same seed.
+local function flags(o, name, settings, seed)
+  return ((settings or ''):gsub('%S+', function(pair)
+    local word = pair:gsub('{(.-)}', function(run) return ('%s/%s-%s'):format(o.out, run, seed) end)
+    return name .. ' ' .. quoted(word)
+  end))
 end
 
 --- A command that begins `tinykg run`, or goes on with it; what it says goes into a file.
----@param data_set string? options of the data set beside the entry's ---@param words string others
-local function command(o, entry, data_set, words, dir)
+---@param seed integer|string of the runs that {RUN} names ---@param words string other options
+---@param data_set string? options of the data set beside the entry's
+local function command(o, entry, seed, data_set, words, dir)
   return ('%s run %s --data %s %s %s %s --threads 1 --quiet --resume --out %s >%s.log 2>&1 '
     .. '|| echo %s failed'):format(quoted(home .. '/tinykg'), entry.recipe, quoted(o.data),
-    flags('--data-set', (entry.data_set or '') .. ' ' .. (data_set or '')),
-    flags('--set', entry.settings), words, dir, dir, dir)
+    flags(o, '--data-set', (entry.data_set or '') .. ' ' .. (data_set or '')),
+    flags(o, '--set', entry.settings, seed), words, dir, dir, dir)
 end
 
 --- The command that trains an entry.
 local function training(study, o, entry, column, seed)
   local data_set = (column.data_set or '') .. (study.own_splits and ' seed=' .. seed or '')
-  local words = ('%s --bits %s --seed %s'):format(flags('--set', entry.found), column.bits, seed)
-  return command(o, entry, data_set, words, quoted(folder(o, entry, column, seed)))
+  local words = ('%s --bits %s --seed %s'):format(flags(o, '--set', entry.found), column.bits, seed)
+  return command(o, entry, seed, data_set, words, quoted(folder(o, entry, column, seed)))
 end
 
 --- Commands of the runs that are missing, seed by seed: with the first all rows are there. The
@@ -126,13 +131,16 @@ function study_runs.make(study, o, entries)
   if not o.plan and #list > 0 then execute(o, o.out, list) end
 end
 
+-- Searches split the data as the runs of this seed do.
+local FIRST_SPLIT = 0
+
 --- Searches settings, as many points for each entry, and prints the best of each.
 function study_runs.search(study, o, entries)
   local list, out = {}, o.out .. '/search'
   for _, entry in ipairs(entries) do
     if entry.ranges then
-      local words = ('%s --search %s'):format(flags('--grid', entry.ranges), study.search)
-      list[#list + 1] = command(o, entry, nil, words, quoted(out .. '/' .. entry.name))
+      local words = ('%s --search %s'):format(flags(o, '--grid', entry.ranges), study.search)
+      list[#list + 1] = command(o, entry, FIRST_SPLIT, nil, words, quoted(out .. '/' .. entry.name))
     end
   end
   execute(o, out, list)

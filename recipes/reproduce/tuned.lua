@@ -16,15 +16,17 @@ study{
   entries = {
     {name = 'bpr-mf', recipe = 'bpr-mf', settings = COMMON, seconds = 10, graph = false,
      bits = '32', -- nothing is kept in fewer
-     ranges = 'lr=1e-3..2e-2:log l2=1e-8..1e-4:log', found = ''},
+     ranges = 'lr=1e-3..2e-2:log l2=1e-8..1e-4:log', found = 'lr=0.001432 l2=9.599e-06'},
     {name = 'lightgcn', recipe = 'lightgcn', settings = COMMON, seconds = 30, graph = false,
-     ranges = RANGES, found = ''},
+     ranges = RANGES, found = 'lr=0.00823 l2=0.001043'},
     {name = 'sgl', recipe = 'sgl', settings = COMMON, seconds = 150, graph = false,
      ranges = RANGES, found = ''},
-    {name = 'kgat', recipe = 'kgat', settings = COMMON .. ' kg_batch_size=8192', seconds = 200,
+    -- From BPR-MF's vectors, as its program does (KGAT-pytorch parser/parser_kgat.py:15).
+    {name = 'kgat', recipe = 'kgat', seconds = 200,
+     settings = COMMON .. ' kg_batch_size=8192 pretrain={bpr-mf-32}/best.safetensors',
      ranges = RANGES, found = ''},
     {name = 'kgin', recipe = 'kgin', settings = COMMON, seconds = 100,
-     ranges = RANGES, found = ''},
+     ranges = RANGES, found = 'lr=0.001919 l2=0.002477'},
     {name = 'kgrec', recipe = 'kgrec', settings = COMMON, seconds = 150,
      ranges = RANGES, found = ''},
     {name = 'kgcl', recipe = 'kgcl', settings = COMMON, seconds = 200,

@@ -29,6 +29,8 @@ require 'study'{
      bits = '32', graph = false, seconds = 60, ranges = 'lr=1e-3..1e-2:log', found = 'lr=5e-3'},
     {name = 'g', recipe = 'kgin', settings = 'dim=8 epochs=1', data_set = 'task=ranking',
      seconds = 60},
+    {name = 'p', recipe = 'kgat', data_set = 'task=ranking', bits = '32', graph = false,
+     settings = 'dim=8 epochs=1 pretrain={a-32}/best.safetensors', seconds = 60},
   },
 }
 ]]
@@ -180,7 +182,7 @@ describe('a study with controls and a baseline', function()
     local path = dir .. '/controls.lua'
     fixtures.write(path, ('local HOME = %q\n'):format(lfs.currentdir()) .. WITH_CONTROLS)
     local command = ('./tinykg %s --data %s --out %s'):format(path, data, out)
-    text = shell.gives(0, command, '^controls: 8 runs, 8 missing')
+    text = shell.gives(0, command, '^controls: 10 runs, 10 missing')
     text = text .. shell.gives(0, command .. ' --search')
   end)
   teardown(fixtures.clean)
@@ -192,6 +194,8 @@ describe('a study with controls and a baseline', function()
     end
     assert.equal('shuffled', runs.read(folder 'g-shuffled-2/config.json').data_options.kg)
     assert.equal(0.005, runs.read(folder 'a-32-1/config.json').options.lr)
+    assert.equal(folder 'a-32-2/best.safetensors',
+                 runs.read(folder 'p-32-2/config.json').options.pretrain)
     assert.matches('^| [%d.]+ %+%- [%d.]+ |  |  |$', row 'a')
   end)
 
