@@ -28,8 +28,8 @@ study{
     {name = 'kgin', recipe = 'kgin', settings = COMMON, seconds = 100,
      ranges = RANGES, found = 'lr=0.001919 l2=0.002477'},
     {name = 'kgrec', recipe = 'kgrec', settings = COMMON, seconds = 150,
-     ranges = RANGES, found = ''},
+     ranges = RANGES, found = 'lr=0.001919 l2=0.002477'},
     {name = 'kgcl', recipe = 'kgcl', settings = COMMON, seconds = 200,
-     ranges = RANGES, found = ''},
+     ranges = RANGES, found = 'lr=0.001432 l2=0.009599'},
   },
 }
