@@ -15,6 +15,7 @@
 #include "philox_fill.h"
 #include "shared/bf16.h"
 #include "shared/moments.h"
+#include "wide.h"
 
 enum { CHUNK = 1024, CHUNK_BLOCKS = CHUNK / 16 };
 
@@ -252,14 +253,13 @@ static void prefetch_blocks(const operands *u, const chunk *x) {
   }
 }
 
-/* Updates blocks of floats in place, those without a gradient that follow each other at once. */
-static void update_floats(const operands *u, const chunk *x) {
-  const int64_t length = u->s.length;
-  for (int k = 0, next; k < x->blocks; k = next) {
+/* Updates blocks of floats in place, one after the other; `length` is a constant where this is
+ * inlined. */
+TKG_INLINE void update_floats(int64_t length, const operands *u, const chunk *x) {
+  const adam a = u->a;
+  for (int k = 0; k < x->blocks; k++) {
     const int64_t at = x->block[k] * length;
-    for (next = k + 1; x->g[k] == zeros && next < x->blocks && x->g[next] == zeros;) next++;
-    adam_update((float *)u->p + at, x->g[k], (float *)u->first + at, u->second + at,
-                (next - k) * length, u->a);
+    adam_update((float *)u->p + at, x->g[k], (float *)u->first + at, u->second + at, length, a);
   }
 }
 
@@ -303,10 +303,11 @@ static int adam_blocks_run(const tkg_call *c, int64_t begin, int64_t end) {
     const int64_t first = unit * per_chunk, last = first + per_chunk;
     list_blocks(&u, first, last < count ? last : count, &x);
     if (u.ids) prefetch_blocks(&u, &x);
-    if (floats)
-      update_floats(&u, &x);
-    else if (x.blocks)
+    if (floats) {
+      EACH_COLUMNS(update_floats, u.s.length, &u, &x)
+    } else if (x.blocks) {
       update_chunk(&u, c->context, &x);
+    }
   }
   return TKG_OK;
 }
