@@ -253,13 +253,16 @@ static void prefetch_blocks(const operands *u, const chunk *x) {
   }
 }
 
-/* Updates blocks of floats in place, one after the other; `length` is a constant where this is
- * inlined. */
+/* Updates blocks of floats in place; `length` is a constant where models have it. Blocks that are
+ * no whole registers are updated at once where they have no gradient and follow each other. */
 TKG_INLINE void update_floats(int64_t length, const operands *u, const chunk *x) {
-  const adam a = u->a;
-  for (int k = 0; k < x->blocks; k++) {
+  const bool joins = length % WIDTH != 0;
+  for (int k = 0, next; k < x->blocks; k = next) {
     const int64_t at = x->block[k] * length;
-    adam_update((float *)u->p + at, x->g[k], (float *)u->first + at, u->second + at, length, a);
+    for (next = k + 1; joins && x->g[k] == zeros && next < x->blocks && x->g[next] == zeros;)
+      next++;
+    adam_update((float *)u->p + at, x->g[k], (float *)u->first + at, u->second + at,
+                (next - k) * length, u->a);
   }
 }
 
