@@ -10,8 +10,9 @@ local INTS, FLOATS = ffi.typeof('int32_t[?]'), ffi.typeof('float[?]')
 ---@return string? element, integer? length
 function pointers.type(value)
   if type(value) ~= 'cdata' then return nil end
-  if ffi.istype(INTS, value) then return 'int', ffi.sizeof(value) / 4 end -- what batches are:
-  if ffi.istype(FLOATS, value) then return 'float', ffi.sizeof(value) / 4 end -- no text is parsed
+  -- What batches are of, without parsing a type's text.
+  if ffi.istype(INTS, value) then return 'int', ffi.sizeof(value) / 4 end
+  if ffi.istype(FLOATS, value) then return 'float', ffi.sizeof(value) / 4 end
   local element, kind = tostring(ffi.typeof(value)):match('^ctype<([%w_ ]-) ?(%*?[%[%]%d?]*)>$')
   if not element or kind == '' then return nil end
   element = element:gsub('^const ', ''):gsub(' const$', '')
