@@ -15,6 +15,7 @@
 #include "philox_fill.h"
 #include "shared/bf16.h"
 #include "shared/moments.h"
+#include "wide.h"
 
 enum { CHUNK = 1024, CHUNK_BLOCKS = CHUNK / 16 };
 
@@ -252,12 +253,14 @@ static void prefetch_blocks(const operands *u, const chunk *x) {
   }
 }
 
-/* Updates blocks of floats in place, those without a gradient that follow each other at once. */
-static void update_floats(const operands *u, const chunk *x) {
-  const int64_t length = u->s.length;
+/* Updates blocks of floats in place; `length` is a constant where models have it. Blocks that are
+ * no whole registers are updated at once where they have no gradient and follow each other. */
+TKG_INLINE void update_floats(int64_t length, const operands *u, const chunk *x) {
+  const bool joins = length % WIDTH != 0;
   for (int k = 0, next; k < x->blocks; k = next) {
     const int64_t at = x->block[k] * length;
-    for (next = k + 1; x->g[k] == zeros && next < x->blocks && x->g[next] == zeros;) next++;
+    for (next = k + 1; joins && x->g[k] == zeros && next < x->blocks && x->g[next] == zeros;)
+      next++;
     adam_update((float *)u->p + at, x->g[k], (float *)u->first + at, u->second + at,
                 (next - k) * length, u->a);
   }
@@ -303,10 +306,11 @@ static int adam_blocks_run(const tkg_call *c, int64_t begin, int64_t end) {
     const int64_t first = unit * per_chunk, last = first + per_chunk;
     list_blocks(&u, first, last < count ? last : count, &x);
     if (u.ids) prefetch_blocks(&u, &x);
-    if (floats)
-      update_floats(&u, &x);
-    else if (x.blocks)
+    if (floats) {
+      EACH_COLUMNS(update_floats, u.s.length, &u, &x)
+    } else if (x.blocks) {
       update_chunk(&u, c->context, &x);
+    }
   }
   return TKG_OK;
 }

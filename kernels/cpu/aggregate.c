@@ -74,17 +74,17 @@ TKG_INLINE void sum_row(const sum *s, int64_t row, float *out, int registers, in
 
 /* Sums rows that fit registers over the edges whose weight is not zero. */
 TKG_INLINE void sum_kept_rows(const sum *s, int64_t first, int64_t last, int registers, int kind) {
+  const int64_t bytes = registers * WIDTH * (kind & HALF ? 2 : 4);
   kept_edges k;
   begin_kept(&k, &s->g, s->w, s->x, (kind & HALF ? 2 : 4) * s->x_stride, s->g.offsets[first],
              s->ahead_end);
-  k.read_bytes = (kind & HALF ? 2 : 4) * s->d;
   for (int64_t row = first; row < last; row++) {
     const int64_t end = s->g.offsets[row + 1];
     float *out = s->out + row * s->out_stride;
     wide total[8];
     block b;
     for (int r = 0; r < registers; r++) total[r] = (wide){0};
-    for (; is_kept_before(&k, end); k.at++) {
+    for (; is_kept_before(&k, end, bytes); k.at++) {
       b.x[0] = row_of_x(s, k.tail[k.at], kind);
       b.w[0] = k.weight[k.at];
       if (kind & MUL) b.r[0] = s->r + tkg__relation_at(s->g.relations, k.number[k.at]) * s->stride;

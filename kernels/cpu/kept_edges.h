@@ -8,17 +8,18 @@
 
 #include "edges.h"
 #include "shared/vmath.h"
+#include "wide.h"
 
 enum { KEPT_WINDOW = 512, KEPT_SAMPLES = 64, KEPT_PART = 8 };
 
 typedef struct kept_edges {
   const tkg_graph *g;
   const float *w;
-  const char *x;                 /* the row of tail t is at x + t row_bytes */
-  int64_t row_bytes, read_bytes; /* of which so many are read */
-  int64_t begin, end, limit;     /* places of the window; edges end at `limit` */
-  int at, count;                 /* the entry to be taken next; entries */
-  int32_t place[KEPT_WINDOW];    /* after `begin`, ascending */
+  const char *x; /* the row of tail t is at x + t row_bytes */
+  int64_t row_bytes;
+  int64_t begin, end, limit;  /* places of the window; edges end at `limit` */
+  int at, count;              /* the entry to be taken next; entries */
+  int32_t place[KEPT_WINDOW]; /* after `begin`, ascending */
   int32_t tail[KEPT_WINDOW], number[KEPT_WINDOW];
   float weight[KEPT_WINDOW];
 } kept_edges;
@@ -39,49 +40,76 @@ static inline void begin_kept(kept_edges *k, const tkg_graph *g, const float *w,
   k->g = g;
   k->w = w;
   k->x = x;
-  k->row_bytes = k->read_bytes = row_bytes;
+  k->row_bytes = row_bytes;
   k->begin = k->end = first;
   k->limit = last;
   k->at = k->count = 0;
 }
 
-TKG_PREFETCH void prefetch_kept(const kept_edges *k, int entry) {
+/* Prefetches what tells of the edges a window behind place p: weights by number lie anywhere. */
+TKG_PREFETCH void prefetch_window(const kept_edges *k, int64_t p) {
+  if (k->g->order && p + KEPT_WINDOW < k->limit)
+    prefetch_numbered(k->g, p + KEPT_WINDOW, k->w, true);
+}
+
+/* Adds the edges p..p+WIDTH-1 of the window that are kept to its `n` entries. Returns how many
+ * there are then. */
+#if defined(__AVX512F__)
+static inline int select_register(kept_edges *k, int64_t p, int n) {
+  const __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  const __m512i number = k->g->order ? _mm512_loadu_si512(k->g->order + p)
+                                     : _mm512_add_epi32(lanes, _mm512_set1_epi32((int32_t)p));
+  const __m512 w = k->g->order ? _mm512_i32gather_ps(number, k->w, 4) : _mm512_loadu_ps(k->w + p);
+  const __mmask16 kept = _mm512_cmp_ps_mask(w, _mm512_setzero_ps(), _CMP_NEQ_UQ);
+  const __m512i place = _mm512_add_epi32(lanes, _mm512_set1_epi32((int32_t)(p - k->begin)));
+  const __m512i tail = _mm512_loadu_si512(k->g->ids + p);
+  _mm512_storeu_si512(k->place + n, _mm512_maskz_compress_epi32(kept, place));
+  _mm512_storeu_si512(k->tail + n, _mm512_maskz_compress_epi32(kept, tail));
+  _mm512_storeu_si512(k->number + n, _mm512_maskz_compress_epi32(kept, number));
+  _mm512_storeu_ps(k->weight + n, _mm512_maskz_compress_ps(kept, w));
+  return n + __builtin_popcount(kept);
+}
+#endif
+
+TKG_PREFETCH void prefetch_kept(const kept_edges *k, int entry, int64_t bytes) {
   // NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): open_kept wrote `count`
-  if (entry < k->count) prefetch_far(k->x + k->tail[entry] * k->row_bytes, k->read_bytes);
+  if (entry < k->count) prefetch_far(k->x + k->tail[entry] * k->row_bytes, bytes);
 }
 
 /* Opens the window behind this one. */
-static inline void open_kept(kept_edges *k) {
-  const tkg_graph *g = k->g;
+static inline void open_kept(kept_edges *k, int64_t bytes) {
   const int64_t begin = k->end, left = k->limit - begin;
   const int64_t end = begin + (left < KEPT_WINDOW ? left : KEPT_WINDOW);
+  int64_t p = begin;
   int n = 0;
-  for (int64_t p = begin; p < end; p++) {
-    const int64_t number = tkg__edge_number(g, p);
+  k->begin = begin;
+  for (int64_t q = begin; q < end; q++) prefetch_window(k, q);
+#if defined(__AVX512F__)
+  for (; p + WIDTH <= end; p += WIDTH) n = select_register(k, p, n);
+#endif
+  for (; p < end; p++) {
+    const int64_t number = tkg__edge_number(k->g, p);
     const float w = k->w[number];
-    if (g->order && p + EDGES_AHEAD < k->limit) prefetch_numbered(g, p + EDGES_AHEAD, k->w, true);
     k->place[n] = (int32_t)(p - begin);
-    k->tail[n] = g->ids[p];
+    k->tail[n] = k->g->ids[p];
     k->number[n] = (int32_t)number;
     k->weight[n] = w;
     n += w != 0;
   }
-  k->begin = begin;
   k->end = end;
   k->at = 0;
   k->count = n;
-  for (int i = 0; i < EDGES_AHEAD; i++) prefetch_kept(k, i);
+  for (int i = 0; i < EDGES_AHEAD; i++) prefetch_kept(k, i, bytes);
 }
 
 /* Whether entry k->at is an edge before place `end`, up to which callers take all; they add one to
- * `at` for each. */
-TKG_INLINE bool is_kept_before(kept_edges *k, int64_t end) {
-  while (k->at == k->count && k->end < end) open_kept(k);
+ * `at` for each. Of a row so many bytes are read. */
+TKG_INLINE bool is_kept_before(kept_edges *k, int64_t end, int64_t bytes) {
+  while (k->at == k->count && k->end < end) open_kept(k, bytes);
   if (k->at == k->count || k->begin + k->place[k->at] >= end) return false;
-  prefetch_kept(k, k->at + EDGES_AHEAD);
+  prefetch_kept(k, k->at + EDGES_AHEAD, bytes);
   if (k->at + EDGES_NEAR < k->count)
-    prefetch_row((const float *)(k->x + k->tail[k->at + EDGES_NEAR] * k->row_bytes),
-                 k->read_bytes / 4);
+    prefetch_row((const float *)(k->x + k->tail[k->at + EDGES_NEAR] * k->row_bytes), bytes / 4);
   return true;
 }
 

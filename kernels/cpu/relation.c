@@ -122,7 +122,7 @@ TKG_INLINE void add_kept_edges(int64_t cols, const terms *s, int64_t row, const 
                                const coded_rows *b, kept_edges *k, float *table) {
   const int64_t end = s->g.offsets[row + 1];
   const head h = open_head(a, cols);
-  for (; is_kept_before(k, end); k->at++)
+  for (; is_kept_before(k, end, 4 * cols); k->at++)
     add_product(&h, b->x + k->tail[k->at] * b->cols, k->weight[k->at], cols,
                 table + tkg__relation_at(s->g.relations, k->number[k->at]) * s->d);
 }
@@ -157,7 +157,7 @@ static void add_kept_rows(const terms *s, int64_t first, int64_t last, coded_row
   kept_edges k;
   begin_kept(&k, &s->g, s->w, b->x, 4 * b->cols, s->g.offsets[first], s->g.offsets[last]);
   for (int64_t row = first; row < last; row++)
-    if (is_kept_before(&k, s->g.offsets[row + 1]))
+    if (is_kept_before(&k, s->g.offsets[row + 1], 4 * s->cols))
       add_kept(s, row, next_row(s, a, row, last) + s->begin, b, &k, table);
 }
 

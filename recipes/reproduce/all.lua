@@ -18,6 +18,7 @@ local TABLES = {
   {name = 'music', file = 'music.lua'},
   {name = 'last-fm', file = 'last-fm.lua', bits = '32,2'},
   {name = 'dbbook2014', file = 'ranking.lua'},
+  {name = 'tuned', file = 'tuned.lua'},
   {name = 'ml-100k', file = 'ranking.lua', data = 'recbole-ml-100k', bits = '32,8,4,2'},
   {name = 'amazon-book', file = 'amazon-book.lua', bits = '32,2', seeds = '1,2,3'},
 }
@@ -44,7 +45,8 @@ end
 local function prepared(t)
   local description = study.described(home .. '/recipes/reproduce/' .. t.file)
   local data = t.data or description.data
-  local words = {'--data', o.data .. '/' .. data, '--out', o.out .. '/' .. data, '--jobs', o.jobs}
+  local words = {'--data', o.data .. '/' .. data,
+                 '--out', o.out .. '/' .. (description.folder or data), '--jobs', o.jobs}
   for _, name in ipairs{'bits', 'seeds'} do
     if t[name] then words[#words + 1], words[#words + 2] = '--' .. name, t[name] end
   end

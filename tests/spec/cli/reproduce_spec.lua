@@ -19,6 +19,22 @@ study{
 }
 ]]
 
+local WITH_CONTROLS = [[
+package.path = HOME .. '/recipes/reproduce/?.lua;' .. package.path
+require 'study'{
+  title = 'controls', data = 'none', metrics = {'recall@20'}, seeds = '1,2', bits = '32,2',
+  controls = 'shuffled', baseline = 'a', search = 'random=2',
+  entries = {
+    {name = 'a', recipe = 'bpr-mf', settings = 'dim=8 epochs=1', data_set = 'task=ranking',
+     bits = '32', graph = false, seconds = 60, ranges = 'lr=1e-3..1e-2:log', found = 'lr=5e-3'},
+    {name = 'g', recipe = 'kgin', settings = 'dim=8 epochs=1', data_set = 'task=ranking',
+     seconds = 60},
+    {name = 'p', recipe = 'kgat', data_set = 'task=ranking', bits = '32', graph = false,
+     settings = 'dim=8 epochs=1 pretrain={a-32}/best.safetensors', seconds = 60},
+  },
+}
+]]
+
 describe('a study', function()
   local dir, data, file, out
   setup(function()
@@ -65,7 +81,7 @@ describe('a study', function()
 
   it('is what each file of recipes/reproduce describes', function()
     for name in lfs.dir 'recipes/reproduce' do
-      if name:match '%.lua$' and name ~= 'study.lua' and name ~= 'all.lua' then
+      if name:match '%.lua$' and not name:match '^study' and name ~= 'all.lua' then
         shell.gives(0, ('./tinykg recipes/reproduce/%s --plan --data %s'):format(name, data),
                     'runs, %d+ missing')
       end
@@ -151,5 +167,57 @@ describe('all tables', function()
     fixtures.write(file, 'nothing\n')
     shell.gives(2, command '--only music', 'there is no <!%-%- study music %-%-> with')
     shell.gives(2, command '--only nothing', 'there is no such table')
+  end)
+end)
+
+describe('a study with controls and a baseline', function()
+  local dir, data = shell.demo(60, 40)
+  local out, text = dir .. '/out', nil
+  local function folder(name) return out .. '/' .. name end
+  local function of(name, part)
+    return runs.read(folder(name) .. '/summary.json')[part or 'test']['recall@20']
+  end
+  local function row(title) return text:match('\n| ' .. title .. ' (|[^\n]*)') end
+  setup(function()
+    local path = dir .. '/controls.lua'
+    fixtures.write(path, ('local HOME = %q\n'):format(lfs.currentdir()) .. WITH_CONTROLS)
+    local command = ('./tinykg %s --data %s --out %s'):format(path, data, out)
+    text = shell.gives(0, command, '^controls: 10 runs, 10 missing')
+    text = text .. shell.gives(0, command .. ' --search')
+  end)
+  teardown(fixtures.clean)
+
+  it('trains each at its widths alone, and with another graph where it reads one', function()
+    assert.matches('| recall@20 | 32 bits | 2 bits | graph: shuffled |', text, 1, true)
+    for _, name in ipairs{'a-2-1', 'a-shuffled-1'} do
+      assert.is_nil(lfs.attributes(folder(name), 'mode'), name)
+    end
+    assert.equal('shuffled', runs.read(folder 'g-shuffled-2/config.json').data_options.kg)
+    assert.equal(0.005, runs.read(folder 'a-32-1/config.json').options.lr)
+    assert.equal(folder 'a-32-2/best.safetensors',
+                 runs.read(folder 'p-32-2/config.json').options.pretrain)
+    assert.matches('^| [%d.]+ %+%- [%d.]+ |  |  |$', row 'a')
+  end)
+
+  it('has a row of popularity, and how far each is above the baseline', function()
+    local mean = (of('a-32-1', 'popularity') + of('a-32-2', 'popularity')) / 2
+    assert.matches(('| %.4f +- '):format(mean), row 'popularity', 1, true)
+    local base = of 'a-32-1' + of 'a-32-2'
+    local share = 100 * ((of 'g-shuffled-1' + of 'g-shuffled-2') / base - 1)
+    local above = text:match 'recall@20 above that of a .-\n| g (|[^\n]*)'
+    assert.equal(('| %+.1f %% |'):format(share), above:match '|[^|]*|$')
+  end)
+
+  it('says which means fewer bits lower by more than the deviation', function()
+    local exact = {of 'g-32-1', of 'g-32-2'}
+    local mean = (exact[1] + exact[2]) / 2
+    local deviation = math.sqrt((exact[1] - mean) ^ 2 + (exact[2] - mean) ^ 2)
+    local lost = (of 'g-2-1' + of 'g-2-2') / 2 < mean - deviation
+    assert.equal(lost and 'recall@20 of g at 2 bits' or 'none',
+                 text:match 'deviation over seeds: ([^\n]*)%.\n')
+  end)
+
+  it('searches settings by validation', function()
+    assert.matches('\na: best by validation: lr=[%d.e-]+, test recall@20 [%d.]+', text)
   end)
 end)

@@ -1,0 +1,153 @@
+--- Runs of a study: which there are, commands of those that are missing, searches of settings.
+local atomic_file = require 'tinykg.base.atomic_file'
+local format = require 'tinykg.base.format'
+local json = require 'tinykg.base.json'
+local must = require 'tinykg.base.must'
+local read_file = require 'tinykg.base.read_file'
+
+local home = os.getenv 'TINYKG_HOME' or '.'
+
+---@class Column a width, or a control at the first width
+---@field key string in names of folders ---@field title string
+---@field bits string ---@field data_set string? of the runs; a width has none
+
+local study_runs = {}
+
+--- Words between commas. ---@param text string ---@return string[]
+function study_runs.split(text)
+  local list = {}
+  for word in text:gmatch '[^,]+' do list[#list + 1] = word end
+  return list
+end
+
+local split = study_runs.split
+
+--- The columns of tables: widths, then controls. ---@param o table options of the command line
+---@return Column[]
+function study_runs.columns(o)
+  local list, first = {}, o.bits:match '[^,]+'
+  for _, bits in ipairs(split(o.bits)) do
+    list[#list + 1] = {key = bits, title = bits .. ' bits', bits = bits}
+  end
+  for _, kg in ipairs(split(o.controls)) do
+    list[#list + 1] = {key = kg, title = 'graph: ' .. kg, bits = first, data_set = 'kg=' .. kg}
+  end
+  return list
+end
+
+--- Whether an entry has runs in a column.
+local function has(entry, column)
+  if column.data_set then return entry.graph ~= false end
+  return not entry.bits or (',' .. entry.bits .. ','):find(',' .. column.bits .. ',', 1, true)
+end
+
+local function folder(o, entry, column, seed)
+  return ('%s/%s-%s-%s'):format(o.out, entry.name, column.key, seed)
+end
+
+local function summary(dir)
+  local text = read_file(dir .. '/summary.json')
+  return text and json.decode(text, dir)
+end
+
+--- Summaries of an entry's runs in a column that are there, by seed. ---@return table[]
+function study_runs.summaries(o, entry, column)
+  local list = {}
+  for _, seed in ipairs(split(o.seeds)) do
+    list[#list + 1] = summary(folder(o, entry, column, seed))
+  end
+  return list
+end
+
+local function quoted(text) return "'" .. text:gsub("'", "'\\''") .. "'" end
+
+--- Options of a command from settings; {RUN} in them is the folder of a run of the same seed.
+local function flags(o, name, settings, seed)
+  return ((settings or ''):gsub('%S+', function(pair)
+    local word = pair:gsub('{(.-)}', function(run) return ('%s/%s-%s'):format(o.out, run, seed) end)
+    return name .. ' ' .. quoted(word)
+  end))
+end
+
+--- A command that begins `tinykg run`, or goes on with it; what it says goes into a file.
+---@param seed integer|string of the runs that {RUN} names ---@param words string other options
+---@param data_set string? options of the data set beside the entry's
+local function command(o, entry, seed, data_set, words, dir)
+  return ('%s run %s --data %s %s %s %s --threads 1 --quiet --resume --out %s >%s.log 2>&1 '
+    .. '|| echo %s failed'):format(quoted(home .. '/tinykg'), entry.recipe, quoted(o.data),
+    flags(o, '--data-set', (entry.data_set or '') .. ' ' .. (data_set or '')),
+    flags(o, '--set', entry.settings, seed), words, dir, dir, dir)
+end
+
+--- The command that trains an entry.
+local function training(study, o, entry, column, seed)
+  local data_set = (column.data_set or '') .. (study.own_splits and ' seed=' .. seed or '')
+  local words = ('%s --bits %s --seed %s'):format(flags(o, '--set', entry.found), column.bits, seed)
+  return command(o, entry, seed, data_set, words, quoted(folder(o, entry, column, seed)))
+end
+
+--- Commands of the runs that are missing, seed by seed: with the first all rows are there. The
+--- seconds that they will take, one after the other.
+---@return string[], number seconds, integer runs in all
+function study_runs.missing(study, o, entries)
+  local list, seconds, total = {}, 0, 0
+  local function count(entry, column, seed)
+    if not has(entry, column) then return end
+    total = total + 1
+    if summary(folder(o, entry, column, seed)) then return end
+    list[#list + 1] = training(study, o, entry, column, seed)
+    seconds = seconds + entry.seconds
+  end
+  for _, seed in ipairs(split(o.seeds)) do
+    for _, entry in ipairs(entries) do
+      for _, column in ipairs(study_runs.columns(o)) do count(entry, column, seed) end
+    end
+  end
+  return list, seconds, total
+end
+
+--- How long so many seconds of runs take at `jobs` runs at a time, in words.
+---@return string
+function study_runs.duration(seconds, jobs)
+  local hours = seconds / tonumber(jobs) / 3600
+  return hours < 1 and format.count(math.ceil(hours * 60), 'minute') or ('%.1f hours'):format(hours)
+end
+
+--- Runs commands, `jobs` at a time. ---@param dir string where their output goes
+local function execute(o, dir, list)
+  must(atomic_file.mkdirs(dir))
+  local xargs = must(io.popen(('xargs -0 -n 1 -P %d sh -c'):format(tonumber(o.jobs)), 'w'))
+  xargs:write(table.concat(list, '\0'), '\0')
+  xargs:close()
+end
+
+--- Says how many runs are missing and how long they take, and makes them unless it is a plan.
+function study_runs.make(study, o, entries)
+  local list, seconds, total = study_runs.missing(study, o, entries)
+  io.stderr:write(format.line(
+    ('%s: %s, %d missing, %s at a time in %s; about %s on quiet cores'):format(study.title,
+      format.count(total, 'run'), #list, o.jobs, o.out,
+      study_runs.duration(seconds, o.jobs))), '\n')
+  if not o.plan and #list > 0 then execute(o, o.out, list) end
+end
+
+-- Searches split the data as the runs of this seed do.
+local FIRST_SPLIT = 0
+
+--- Searches settings, as many points for each entry, and prints the best of each.
+function study_runs.search(study, o, entries)
+  local list, out = {}, o.out .. '/search'
+  for _, entry in ipairs(entries) do
+    if entry.ranges then
+      local words = ('%s --search %s'):format(flags(o, '--grid', entry.ranges), study.search)
+      list[#list + 1] = command(o, entry, FIRST_SPLIT, nil, words, quoted(out .. '/' .. entry.name))
+    end
+  end
+  execute(o, out, list)
+  for _, entry in ipairs(entries) do
+    local log = entry.ranges and read_file(out .. '/' .. entry.name .. '.log')
+    if log then print(entry.name .. ': ' .. (log:match 'best by validation[^\n]*' or 'failed')) end
+  end
+end
+
+return study_runs
