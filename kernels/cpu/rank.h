@@ -4,7 +4,7 @@
 
 #include "base/ranking.h"
 
-enum { TKG_RANKED_USERS = 128 }; /* of a block */
+enum { TKG_RANKED_USERS = 256 }; /* of a block */
 
 typedef struct tkg__rank_kernel {
   /* Bytes that a block of users takes. */

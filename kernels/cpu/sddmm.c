@@ -62,15 +62,27 @@ static inline const float *row_of_edge(const products *s, int64_t edge) {
   return s->b + (s->g.ids[edge] - s->tail) * s->d;
 }
 
+/* `d`: a constant where it is inlined, or s->d. */
+TKG_INLINE void add_products(int64_t d, const products *s) {
+  int i = 0;
+  for (; d % 16 == 0 && i + 4 <= s->count; i += 4) {
+    const void *rows[4];
+    float sums[4];
+    for (int k = 0; k < 4; k++) rows[k] = row_of_edge(s, s->edge[i + k]);
+    wide_dots_of(s->a + i, rows, d, false, sums);
+    for (int k = 0; k < 4; k++) s->out[s->edge[i + k]] += sums[k];
+  }
+  for (; i < s->count; i++) s->out[s->edge[i]] += wide_dot(s->a[i], row_of_edge(s, s->edge[i]), d);
+}
+
 static void add_found(products *s) {
-  for (int i = 0; i < s->count; i++)
-    s->out[s->edge[i]] += wide_dot(s->a[i], row_of_edge(s, s->edge[i]), s->d);
+  EACH_COLUMNS(add_products, s->d, s)
   s->count = 0;
 }
 
 /* Prefetches what find_edges and add_found read and write of an edge that was found. */
 TKG_PREFETCH void prefetch_found(const products *s, int64_t edge) {
-  prefetch_row(row_of_edge(s, edge), s->d);
+  prefetch_far(row_of_edge(s, edge), 4 * s->d);
   __builtin_prefetch(s->out + edge, 1);
 }
 
@@ -106,6 +118,22 @@ TKG_PREFETCH void prefetch_heads(const tkg_graph *g, const int32_t *heads, int64
   __builtin_prefetch(g->ids + p);
 }
 
+/* The rows of units begin..end-1. All heads may have numbers that are close together, so it is the
+ * rows from the first to the last of them that are cut into slices; rows that no head follows or
+ * precedes belong to the first unit and the last. */
+static void rows_of_units(const tkg_call *c, const tkg_graph *g, const int32_t *heads,
+                          int64_t count, int64_t begin, int64_t end, int64_t *first,
+                          int64_t *last) {
+  const int64_t units = edges_units(c->node, c->in);
+  int64_t from = 0, to = g->n;
+  if (count && heads[0] >= 0 && heads[count - 1] < g->n && heads[0] <= heads[count - 1]) {
+    from = heads[0];
+    to = heads[count - 1] + 1;
+  }
+  *first = begin > 0 ? edges_cut(g, from, to, begin, units) : 0;
+  *last = end < units ? edges_cut(g, from, to, end, units) : g->n;
+}
+
 /* The first unit checks all heads. */
 static int sddmm_relation(const tkg_call *c, int64_t begin, int64_t end) {
   const int32_t *heads = c->data[3];
@@ -121,7 +149,7 @@ static int sddmm_relation(const tkg_call *c, int64_t begin, int64_t end) {
   int64_t first, last;
   const int status = begin > 0 ? TKG_OK : check_ids("sddmm_relation", heads, 0, count, found.g.n);
   if (status) return status;
-  edges_range(c, &found.g, begin, end, &first, &last);
+  rows_of_units(c, &found.g, heads, count, begin, end, &first, &last);
   if (s != found.out)
     memcpy(found.out + offsets[first], s + offsets[first],
            (size_t)(offsets[last] - offsets[first]) * sizeof *s);

@@ -122,7 +122,7 @@ end
 --- Users that are ranked by their rows between two looks at Ctrl-C.
 scoring.RANKED = 4096
 
-local CPU_BLOCK = 128 -- users that the CPU's kernel ranks together: TKG_RANKED_USERS
+local CPU_BLOCK = 256 -- users that the CPU's kernel ranks together: TKG_RANKED_USERS
 
 --- The number of ranks that there are, or that are planned for.
 local function rank_count()

@@ -76,7 +76,7 @@ end
 
 local function model(bits)
   local random, parts = random_from(9), {}
-  for p, cols in ipairs{5, 2} do
+  for p, cols in ipairs{5, 2, 130} do
     local part = {}
     part.users, part.user_rows = whole_numbers(random, TABLE, cols, bits)
     part.items, part.item_rows = whole_numbers(random, ITEMS + p, cols, bits)
