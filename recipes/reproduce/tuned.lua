@@ -24,7 +24,7 @@ study{
     -- From BPR-MF's vectors, as its program does (KGAT-pytorch parser/parser_kgat.py:15).
     {name = 'kgat', recipe = 'kgat', seconds = 200,
      settings = COMMON .. ' kg_batch_size=8192 pretrain={bpr-mf-32}/best.safetensors',
-     ranges = RANGES, found = ''},
+     ranges = RANGES, found = 'lr=0.00203 l2=0.0001241'},
     {name = 'kgin', recipe = 'kgin', settings = COMMON, seconds = 100,
      ranges = RANGES, found = 'lr=0.001919 l2=0.002477'},
     {name = 'kgrec', recipe = 'kgrec', settings = COMMON, seconds = 150,
