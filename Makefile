@@ -129,11 +129,9 @@ here=$$(dirname "$$self")
 TINYKG_HOME=$(1)
 TINYKG_LIB=$${TINYKG_LIB:-$$TINYKG_HOME/build/libtinykg.so}
 LUA_PATH="$$TINYKG_HOME/lua/?.lua;$$TINYKG_HOME/lua/?/init.lua;$${LUA_PATH:-;}"
-# glibc would keep arrays of up to 32 MiB after they were freed; from 1 MiB on they are returned.
-MALLOC_MMAP_THRESHOLD_=$${MALLOC_MMAP_THRESHOLD_:-1048576}
 # The engine cuts products for its own threads; each of OpenBLAS's would take 136 MiB of addresses.
 OPENBLAS_NUM_THREADS=$${OPENBLAS_NUM_THREADS:-1}
-export TINYKG_HOME TINYKG_LIB LUA_PATH MALLOC_MMAP_THRESHOLD_ OPENBLAS_NUM_THREADS
+export TINYKG_HOME TINYKG_LIB LUA_PATH OPENBLAS_NUM_THREADS
 exec "$${LUAJIT:-luajit}" "$$TINYKG_HOME/lua/tinykg/cli/main.lua" "$$@"
 endef
 export LAUNCHER_HERE := $(call launcher,$$here)

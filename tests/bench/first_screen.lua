@@ -65,11 +65,11 @@ local function cells(row)
   return list
 end
 
---- Recall@20 at 32 and at 2 bits: a row of ACCURACY.md's study of dbbook2014, without the number of
+--- Recall@20 at 32 and at 2 bits: a row of ACCURACY.md's tuned study, without the number of
 --- seeds.
 local function recall_of(label)
   local text = must(read_file(home .. '/recipes/ACCURACY.md'))
-  local study = text:match '<!%-%- study dbbook2014 %-%->(.-)<!%-%- end of study' or ''
+  local study = text:match '<!%-%- study tuned %-%->(.-)<!%-%- end of study' or ''
   local head, rows = study:match '\n(| recall@20 [^\n]+)\n[^\n]+(.-\n)\n'
   local row = rows and rows:match('\n(| ' .. label .. ' |[^\n]+)\n')
   local found = {}
@@ -78,7 +78,7 @@ local function recall_of(label)
   end
   local wide, narrow = found['32 bits'] or '', found['2 bits'] or ''
   if wide == '' or narrow == '' then
-    stop('recipes/ACCURACY.md has no row "%s" in its study of dbbook2014', label)
+    stop('recipes/ACCURACY.md has no row "%s" in its tuned study', label)
   end
   return wide, narrow
 end

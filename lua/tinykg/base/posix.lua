@@ -20,6 +20,7 @@ void *calloc(size_t count, size_t size);
 void free(void *block);
 void *mmap(void *place, size_t bytes, int protection, int flags, int descriptor, int64_t offset);
 int munmap(void *block, size_t bytes);
+int mallopt(int option, int value);
 ]]
 
 local libc, macos = ffi.C, ffi.os == 'OSX'
@@ -29,6 +30,13 @@ local posix = {libc = libc, EINVAL = errno.EINVAL, getpid = unistd.getpid,
                geteuid = unistd.geteuid, close = unistd.close,
                setenv = require('posix.stdlib').setenv, realpath = require('posix.stdlib').realpath,
                fileno = require('posix.stdio').fileno, chmod = require('posix.sys.stat').chmod}
+
+--- Sets an option of malloc (mallopt(3)) unless its environment variable does. Only glibc has them.
+---@param option integer ---@param variable string ---@param value integer
+function posix.mallopt(option, variable, value)
+  local known, set = pcall(function() return libc.mallopt end)
+  if known and not os.getenv(variable) then set(option, value) end
+end
 
 --- Why the last call of `libc` failed. ---@return string
 function posix.reason() return (errno.errno(ffi.errno())) end

@@ -30,6 +30,16 @@ end
 posix.setenv('GOMP_SPINCOUNT', '2000', false) -- unless it is set
 posix.setenv('KMP_BLOCKTIME', '0', false)
 
+-- glibc would keep arrays of up to 32 MiB after they were freed; from 1 MiB on they are returned.
+-- LuaJIT maps machine code at random places near the heap. Where that keeps the heap from growing,
+-- glibc takes memory elsewhere; when the heap can grow again it frees the rest of that memory, and
+-- trims the end of the heap if it is larger than this: what malloc has just taken, and it returns
+-- NULL (malloc.c of glibc 2.36: sysmalloc, _int_free, systrim). What is smaller than 1 MiB never
+-- makes that end so large.
+local M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+posix.mallopt(M_MMAP_THRESHOLD, 'MALLOC_MMAP_THRESHOLD_', 2 ^ 20)
+posix.mallopt(M_TRIM_THRESHOLD, 'MALLOC_TRIM_THRESHOLD_', 4 * 2 ^ 20)
+
 local function load()
   local named = os.getenv('TINYKG_LIB')
   local tried = {}
