@@ -118,3 +118,17 @@ int tkg_graph_pack(int64_t n, int64_t m, int64_t e, const int32_t *heads, const 
   free(spare);
   return status;
 }
+
+void tkg_graph_list_heads(int64_t n, const int32_t *offsets, const int32_t *relations,
+                          int64_t layout, int32_t *seen, int32_t *at, int32_t *list) {
+  const tkg_relations of = {relations, tkg__relation_bytes(layout)};
+  for (int64_t head = 0; head < n; head++) {
+    for (int64_t edge = offsets[head]; edge < offsets[head + 1]; edge++) {
+      const int32_t r = tkg__relation_at(of, edge);
+      if (seen[r] == head) continue;
+      seen[r] = (int32_t)head;
+      if (list) list[at[r]] = (int32_t)head;
+      at[r]++;
+    }
+  }
+}

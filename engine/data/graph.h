@@ -45,6 +45,12 @@ int64_t tkg_graph_length(int64_t n, int64_t m, int64_t e, int64_t layout);
 int tkg_graph_pack(int64_t n, int64_t m, int64_t e, const int32_t *heads, const int32_t *relations,
                    const int32_t *tails, int64_t layout, int32_t *packed, int64_t *found,
                    int32_t *place);
+
+/* Lists the heads of each relation's edges, each once and ascending: those of relation r from
+ * list[at[r]] on, and moves at[r] behind them. Counts them in `at` if `list` is NULL. `offsets` and
+ * `relations` are parts of a graph packed with this layout; seen[r] is -1 for all r at first. */
+void tkg_graph_list_heads(int64_t n, const int32_t *offsets, const int32_t *relations,
+                          int64_t layout, int32_t *seen, int32_t *at, int32_t *list);
 /* ffi:end */
 
 #ifdef __cplusplus

@@ -5,6 +5,7 @@
 local arguments = require 'tinykg.base.arguments'
 local arrays = require 'tinykg.engine.arrays'
 local count = require('tinykg.base.format').count
+local C = require 'tinykg.engine.lib'
 local ops = require 'tinykg.engine.ops'
 local packed = require 'tinykg.graph.packed'
 local runtime = require 'tinykg.engine.runtime'
@@ -20,25 +21,18 @@ local attention = {}
 local Attention = {}
 Attention.__index = Attention
 
---- Calls visit(relation, head) for each relation of each head, heads in ascending order.
-local function each_head(graph, visit)
-  local offsets, relations = packed.read(graph, 'offsets'), packed.read(graph, 'relations')
+--- Counts the heads of each relation in `at`, or writes those of relation r, ascending, from
+--- list[at[r]] on.
+local function find_heads(graph, at, list)
+  local offsets, relations = packed.stored(graph, 'offsets'), packed.stored(graph, 'relations')
   local seen = arrays.ints(graph.relations, -1)
-  for head = 0, graph.nodes - 1 do
-    for p = offsets[head], offsets[head + 1] - 1 do
-      local r = relations[p]
-      if seen[r] ~= head then
-        seen[r] = head
-        visit(r, head)
-      end
-    end
-  end
+  C.tkg_graph_list_heads(graph.nodes, offsets, relations, graph.layout, seen, at, list)
   arrays.free(offsets, relations, seen)
 end
 
 local function parts_of(graph)
   local heads, parts, first = arrays.ints(graph.relations), {}, 0
-  each_head(graph, function(r) heads[r] = heads[r] + 1 end)
+  find_heads(graph, heads)
   for r = 0, graph.relations - 1 do
     if heads[r] > 0 then
       parts[#parts + 1] = {relation = r, first = first, count = heads[r]}
@@ -53,10 +47,7 @@ end
 local function list_heads(self, kind)
   local list, at = arrays.ints(self.heads), arrays.ints(self.graph.relations)
   for _, part in ipairs(self.parts) do at[part.relation] = part.first end
-  each_head(self.graph, function(r, head)
-    list[at[r]] = head
-    at[r] = at[r] + 1
-  end)
+  find_heads(self.graph, at, list)
   local heads = tensor.create(tensor.I32, {self.heads}, kind):write(list, 0, self.heads)
   arrays.free(list, at)
   return heads

@@ -58,14 +58,20 @@ function packed.view(graph, name)
   return graph.packed:narrow(1, first + 1, count)
 end
 
+--- A copy of a part as it is stored: relation ids take 1, 2 or 4 bytes each.
+---@param graph table ---@param name string as of packed.view ---@return ffi.cdata* int32
+function packed.stored(graph, name)
+  local first, count = PARTS[name](graph.counts.heads, graph.counts.edges, graph.layout)
+  local stored = arrays.ints(count)
+  check(C.tkg_tensor_read(graph.packed.kept, stored, first, count))
+  return stored
+end
+
 --- A copy of a part, one number per element, row or edge.
 ---@param graph table ---@param name string 'offsets', 'tails' or 'relations'
 ---@return ffi.cdata* int32
 function packed.read(graph, name)
-  local edges = graph.counts.edges
-  local first, count = PARTS[name](graph.counts.heads, edges, graph.layout)
-  local stored = arrays.ints(count)
-  check(C.tkg_tensor_read(graph.packed.kept, stored, first, count))
+  local stored, edges = packed.stored(graph, name), graph.counts.edges
   if name ~= 'relations' then return stored end
   local ids, out = ffi.cast(relation_type(graph.layout), stored), arrays.ints(edges)
   for p = 0, edges - 1 do out[p] = ids[p] end
