@@ -307,7 +307,7 @@ static int adam_blocks_run(const tkg_call *c, int64_t begin, int64_t end) {
     list_blocks(&u, first, last < count ? last : count, &x);
     if (u.ids) prefetch_blocks(&u, &x);
     if (floats) {
-      EACH_COLUMNS(update_floats, u.s.length, &u, &x)
+      EACH_COLUMNS(update_floats, u.s.length, &u, &x);
     } else if (x.blocks) {
       update_chunk(&u, c->context, &x);
     }

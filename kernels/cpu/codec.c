@@ -437,12 +437,12 @@ TKG_INLINE void decode_rows(int64_t cols, const tkg_codec *codec, const uint8_t 
 
 static void encode(const tkg_codec *codec, const float *x, int64_t cols, int64_t rows_total,
                    int64_t row_begin, int64_t row_end, uint8_t *packed) {
-  EACH_COLUMNS(encode_rows, cols, codec, x, rows_total, row_begin, row_end, packed)
+  EACH_COLUMNS(encode_rows, cols, codec, x, rows_total, row_begin, row_end, packed);
 }
 
 static void decode(const tkg_codec *codec, const uint8_t *packed, int64_t cols, int64_t rows_total,
                    int64_t row_begin, int64_t row_end, float *x) {
-  EACH_COLUMNS(decode_rows, cols, codec, packed, rows_total, row_begin, row_end, x)
+  EACH_COLUMNS(decode_rows, cols, codec, packed, rows_total, row_begin, row_end, x);
 }
 
 #if defined(__AVX__)

@@ -114,8 +114,9 @@ TKG_INLINE void add_edges(int64_t cols, const terms *s, int64_t row, const float
 }
 
 static void add_relations(const terms *s, int64_t row, const float *a, coded_rows *tails,
-                          int64_t ahead, float *table){
-    EACH_COLUMNS(add_edges, s->cols, s, row, a, tails, ahead, table)}
+                          int64_t ahead, float *table) {
+  EACH_COLUMNS(add_edges, s->cols, s, row, a, tails, ahead, table);
+}
 
 /* The same of those edges of the row that are kept. */
 TKG_INLINE void add_kept_edges(int64_t cols, const terms *s, int64_t row, const float *a,
@@ -129,7 +130,7 @@ TKG_INLINE void add_kept_edges(int64_t cols, const terms *s, int64_t row, const 
 
 static void add_kept(const terms *s, int64_t row, const float *a, const coded_rows *b,
                      kept_edges *k, float *table) {
-  EACH_COLUMNS(add_kept_edges, s->cols, s, row, a, b, k, table)
+  EACH_COLUMNS(add_kept_edges, s->cols, s, row, a, b, k, table);
 }
 
 /* ---- a table ---- */

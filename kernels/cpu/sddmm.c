@@ -76,7 +76,7 @@ TKG_INLINE void add_products(int64_t d, const products *s) {
 }
 
 static void add_found(products *s) {
-  EACH_COLUMNS(add_products, s->d, s)
+  EACH_COLUMNS(add_products, s->d, s);
   s->count = 0;
 }
 

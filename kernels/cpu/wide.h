@@ -130,18 +130,20 @@ static inline float wide_dot(const float *a, const float *b, int64_t n) {
 /* Calls a function that is inlined once for each of these numbers of columns, and for all others.
  */
 #define EACH_COLUMNS(function, cols, ...)                                                          \
-  switch (cols) {                                                                                  \
-  case 16:                                                                                         \
-    function(16, __VA_ARGS__);                                                                     \
-    break;                                                                                         \
-  case 32:                                                                                         \
-    function(32, __VA_ARGS__);                                                                     \
-    break;                                                                                         \
-  case 64:                                                                                         \
-    function(64, __VA_ARGS__);                                                                     \
-    break;                                                                                         \
-  default:                                                                                         \
-    function(cols, __VA_ARGS__);                                                                   \
-  }
+  do {                                                                                             \
+    switch (cols) {                                                                                \
+    case 16:                                                                                       \
+      function(16, __VA_ARGS__);                                                                   \
+      break;                                                                                       \
+    case 32:                                                                                       \
+      function(32, __VA_ARGS__);                                                                   \
+      break;                                                                                       \
+    case 64:                                                                                       \
+      function(64, __VA_ARGS__);                                                                   \
+      break;                                                                                       \
+    default:                                                                                       \
+      function(cols, __VA_ARGS__);                                                                 \
+    }                                                                                              \
+  } while (0)
 
 #endif

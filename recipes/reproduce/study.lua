@@ -22,7 +22,7 @@ local home = os.getenv 'TINYKG_HOME' or '.'
 ---@field name string stands in the tables, and in names of folders
 ---@field recipe string a name in recipes/
 ---@field settings string key=value, separated by spaces; {NAME-BITS} is the folder of that run
----@field found string? more settings, which --search found
+---@field found string? more settings, which --search found; nil: not yet, and there are no runs
 ---@field ranges string? what --search searches: key=A..B:log, separated by spaces
 ---@field data_set string? options of the data set, likewise
 ---@field bits string? the only widths, where others would be the same run
@@ -52,8 +52,8 @@ local WORDS = {data = true, only = true, bits = true, controls = true, seeds = t
                out = true}
 
 local function options(study, words)
-  local o = {bits = study.bits, controls = study.controls or '', seeds = study.seeds, jobs = '2',
-             only = '',
+  local o = {bits = study.bits, control_bits = study.bits:match '[^,]+',
+             controls = study.controls or '', seeds = study.seeds, jobs = '2', only = '',
              data = (os.getenv 'TINYKG_DATA' or home .. '/../shared/data') .. '/' .. study.data,
              out = 'runs/reproduce/' .. (study.folder or study.data)}
   local k = 1

@@ -25,18 +25,20 @@ local split = study_runs.split
 --- The columns of tables: widths, then controls. ---@param o table options of the command line
 ---@return Column[]
 function study_runs.columns(o)
-  local list, first = {}, o.bits:match '[^,]+'
+  local list = {}
   for _, bits in ipairs(split(o.bits)) do
     list[#list + 1] = {key = bits, title = bits .. ' bits', bits = bits}
   end
   for _, kg in ipairs(split(o.controls)) do
-    list[#list + 1] = {key = kg, title = 'graph: ' .. kg, bits = first, data_set = 'kg=' .. kg}
+    list[#list + 1] = {key = kg, title = 'graph: ' .. kg, bits = o.control_bits,
+                        data_set = 'kg=' .. kg}
   end
   return list
 end
 
---- Whether an entry has runs in a column.
+--- Whether an entry has runs in a column: none before its settings were searched.
 local function has(entry, column)
+  if entry.ranges and not entry.found then return false end
   if column.data_set then return entry.graph ~= false end
   return not entry.bits or (',' .. entry.bits .. ','):find(',' .. column.bits .. ',', 1, true)
 end

@@ -74,7 +74,6 @@ local function add_table(lines, o, entries, title, published, cell)
     end
     if found then lines[#lines + 1] = '| ' .. table.concat(cells, ' | ') .. ' |' end
   end
-  return true
 end
 
 --- Adds which published figures are not reached at the first width, and by how much.

@@ -29,6 +29,8 @@ require 'study'{
      bits = '32', graph = false, seconds = 60, ranges = 'lr=1e-3..1e-2:log', found = 'lr=5e-3'},
     {name = 'g', recipe = 'kgin', settings = 'dim=8 epochs=1', data_set = 'task=ranking',
      seconds = 60},
+    {name = 's', recipe = 'bpr-mf', settings = 'dim=8 epochs=1', data_set = 'task=ranking',
+     seconds = 60, ranges = 'l2=1e-6..1e-4:log'},
     {name = 'p', recipe = 'kgat', data_set = 'task=ranking', bits = '32', graph = false,
      settings = 'dim=8 epochs=1 pretrain={a-32}/best.safetensors', seconds = 60},
   },
@@ -183,16 +185,21 @@ describe('a study with controls and a baseline', function()
     fixtures.write(path, ('local HOME = %q\n'):format(lfs.currentdir()) .. WITH_CONTROLS)
     local command = ('./tinykg %s --data %s --out %s'):format(path, data, out)
     text = shell.gives(0, command, '^controls: 10 runs, 10 missing')
+    shell.gives(0, command .. ' --bits 2 --seeds 3 --only g', '^controls: 2 runs, 2 missing')
     text = text .. shell.gives(0, command .. ' --search')
   end)
   teardown(fixtures.clean)
 
   it('trains each at its widths alone, and with another graph where it reads one', function()
     assert.matches('| recall@20 | 32 bits | 2 bits | graph: shuffled |', text, 1, true)
-    for _, name in ipairs{'a-2-1', 'a-shuffled-1'} do
+    for _, name in ipairs{'a-2-1', 'a-shuffled-1', 's-32-1'} do -- s: not searched
       assert.is_nil(lfs.attributes(folder(name), 'mode'), name)
     end
-    assert.equal('shuffled', runs.read(folder 'g-shuffled-2/config.json').data_options.kg)
+    local control = runs.read(folder 'g-shuffled-2/config.json')
+    assert.equal('shuffled', control.data_options.kg)
+    assert.equal(32, control.bits)
+    assert.equal(2, runs.read(folder 'g-2-3/config.json').bits)
+    assert.equal(32, runs.read(folder 'g-shuffled-3/config.json').bits)
     assert.equal(0.005, runs.read(folder 'a-32-1/config.json').options.lr)
     assert.equal(folder 'a-32-2/best.safetensors',
                  runs.read(folder 'p-32-2/config.json').options.pretrain)
@@ -219,5 +226,6 @@ describe('a study with controls and a baseline', function()
 
   it('searches settings by validation', function()
     assert.matches('\na: best by validation: lr=[%d.e-]+, test recall@20 [%d.]+', text)
+    assert.matches('\ns: best by validation: l2=[%d.e-]+, test recall@20 [%d.]+', text)
   end)
 end)
