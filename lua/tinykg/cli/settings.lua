@@ -187,7 +187,8 @@ return function(a)
     usage('run: a recipe is needed: tinykg run recipes/kgcn.lua --data DIR')
   end
   if not a.data or a.data == '' then
-    usage('run: --data DIR is needed (tinykg data demo DIR makes one)')
+    usage('run: --data DIR is needed (%s)', a.resume and 'not with --resume --out DIR without a '
+          .. 'recipe, which goes on with the settings there' or 'tinykg data demo DIR makes one')
   end
   if a.out == '' then usage('--out: a folder is needed') end
   local set, seeds, search = options.pairs(a.set, '--set'), seeds_of(a.seed or '1'),

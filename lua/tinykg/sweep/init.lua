@@ -13,6 +13,7 @@ local must = require 'tinykg.base.must'
 local options = require 'tinykg.cli.options'
 local output_folder = require 'tinykg.run.output_folder'
 local process = require 'tinykg.sweep.process'
+local quoted = require('tinykg.run.folder.origin').quoted
 local recipe_file = require 'tinykg.train.recipe_file'
 local resume = require 'tinykg.run.resume'
 local search = require 'tinykg.sweep.search'
@@ -142,6 +143,21 @@ local function check_sweep(out, s)
            .. 'jobs have to previous/'):format(out, why), 0)
 end
 
+--- Refuses jobs whose folders have gone further than these settings ask for: what they have would
+--- be shown as the result of fewer epochs.
+---@param list Job[]
+local function check_beyond(s, list)
+  for _, job in ipairs(s.force and {} or list) do
+    local o = tables.merged(s.options, job.point.options)
+    local why = folder.has(job.path, 'config.json') and resume.beyond(job.path,
+      {epochs = tonumber(o.epochs), patience = tonumber(o.patience)})
+    if why then
+      error(('%s: %s: name another --out, or --force moves it to previous/'):format(job.path, why),
+            0)
+    end
+  end
+end
+
 local function open_folder(s, loaded)
   local out, a = s.out or default_folder(s, loaded), s.arguments
   if folder.has(out, 'config.json') then
@@ -150,6 +166,7 @@ local function open_folder(s, loaded)
   must(atomic_file.mkdirs(out))
   folder.lock(out) -- until this process ends
   check_sweep(out, s)
+  check_beyond(s, s.search and search.jobs(s, loaded[1], out) or jobs_of.all(s, loaded, out))
   local recipes = tables.map(s.recipes, function(path)
     return folder.absolute(recipe_file.locate(path))
   end)
@@ -168,7 +185,7 @@ local function finish_sweep(s, jobs, out, stopped)
   local failed = summary.count(jobs, 'failed')
     + (s.search and 0 or summary.count(jobs, 'diverged'))
   if stopped then
-    io.stderr:write('stopped; to go on: tinykg run --resume --out ', out, '\n')
+    io.stderr:write('stopped; to go on: tinykg run --resume --out ', quoted(out), '\n')
     error(require('tinykg.engine.runtime').interrupted, 0)
   elseif failed > 0 then
     error(('%d of %s failed; each folder has its output.txt'):format(

@@ -25,6 +25,17 @@ describe('plain tables', function()
     assert.same({5, 4, 2}, {data.train.ratings[0], data.train.ratings[1], data.train.ratings[2]})
   end)
 
+  it('may leave the entity of an item empty: it is the one of its name, or has none', function()
+    local data = tk.data.load(fixtures.dir{
+      ['interactions.csv'] = {'user,item', 'u,a', 'u,b', 'u,c'},
+      ['kg.csv'] = {'head,relation,tail', 'A,r,x', 'b,r,x'},
+      ['items.csv'] = {'item,entity,title', 'a,A,One', 'b,,Two', 'c,"",Three'}},
+      {ratios = {1, 0, 0}})
+    assert.same({3, 4, 2}, {data.items, data.entities, data.graph.n})
+    assert.same({0, 1}, {data.graph.heads[0], data.graph.heads[1]})
+    assert.same('x', data.names.entities:name(3))
+  end)
+
   it('name the line of what is wrong', function()
     assert.equal('DIR/interactions.csv:3: 1 column separated by semicolons, expected 2',
                  sets.fails{['interactions.csv'] = {'user;item', 'a;b', 'c'}})
