@@ -72,7 +72,7 @@ describe('a sweep', function()
     text = gives(0, './tinykg run --resume --out ' .. out) -- knows the rest of the command
     assert.equal(2, select(2, text:gsub('before ', '')))
     gives(1, begin .. ' --set epochs=1 --set dim=8',
-      '^tinykg: %S+/again: holds a sweep with other settings: option dim was nil ' ..
+      '^tinykg: %S+/again: holds a sweep with other settings: option dim was not given ' ..
       'and is 8 now: [^\n]+\n$')
     assert.equal(before, fixtures.bytes(path))
     text = gives(0, begin .. ' --set epochs=1 --set dim=8 --force')
