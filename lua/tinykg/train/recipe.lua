@@ -189,7 +189,8 @@ local function convert(o, value)
   if type(o.default) == 'boolean' and (value == 'true' or value == 'false') then
     return value == 'true'
   end
-  error(string.format('option %s: %s is not a %s', o.name, tostring(value), type(o.default)), 0)
+  local kind = type(o.default) == 'boolean' and 'true or false' or 'a ' .. type(o.default)
+  error(string.format('option %s: %s is not %s', o.name, tostring(value), kind), 0)
 end
 
 --- Errors: a value that is not among the option's choices.
