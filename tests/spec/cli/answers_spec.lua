@@ -202,7 +202,7 @@ describe('a run that extends another', function()
     shell.refuses('run bpr-mf --extend ' .. dir .. '/old-kgin --data ' .. dir .. '/new --out ' ..
                   dir .. '/no', 2, 'recipe BPR%-MF has no option')
     shell.refuses(('run --extend %s/old-kgin --data %s/new --force --out %s/./old-kgin/'):format(
-                  dir, dir, dir), 2, "%-%-extend: %S+ is that run's own folder: name another %-%-out")
+      dir, dir, dir), 2, "%-%-extend: %S+ is that run's own folder: name another %-%-out")
     assert.is_truthy(fixtures.bytes(dir .. '/old-kgin/best.safetensors'))
   end)
 end)

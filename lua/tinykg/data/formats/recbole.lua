@@ -228,7 +228,8 @@ function recbole.load(dir, options)
   end
   local alone = link.arrange(raw, users, items, tokens, relations, links)
   if alone > 0 then
-    raw.notes[#raw.notes + 1] = format.count(alone, 'item') .. ' without a link: entities of their own'
+    raw.notes[#raw.notes + 1] = format.count(alone, 'item')
+      .. ' without a link: entities of their own'
   end
   raw.names.items.titles = titles or nil
   return raw
