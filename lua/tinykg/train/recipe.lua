@@ -191,8 +191,8 @@ local function convert(o, value)
   end
   local kind = type(o.default) == 'boolean' and 'true or false' or 'a ' .. type(o.default)
   local list = type(o.default) == 'number' and tostring(value):find('[,;]')
-    and (' (numbers have a point; --grid %s=%s runs with each of several)'):format(o.name, value) or ''
-  error(string.format('option %s: %s is not %s%s', o.name, tostring(value), kind, list), 0)
+    and (' (numbers have a point; --grid %s=%s runs with each of several)'):format(o.name, value)
+  error(string.format('option %s: %s is not %s%s', o.name, tostring(value), kind, list or ''), 0)
 end
 
 --- Errors: a value that is not among the option's choices.

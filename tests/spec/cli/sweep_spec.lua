@@ -164,7 +164,7 @@ end}
   it('refuses what cannot be, before anything runs', function()
     for _, case in ipairs{
       {'--grid dims=1,2', 'KGCN has no option dims'}, {'--grid dim', "'dim' is not key=a,b,c"},
-      {'--grid dim=4,8,4', 'dim: 4 is given twice'}, {'--set dim=4,8', '%-%-grid dim=4,8 runs'},
+      {'--grid dim=4,8,4', 'dim: 4 is given twice'}, {'--set dim=4,8', '--grid dim=4,8 runs'},
       {'--grid bits=3,2', "bits: '3' is not valid"}, {'--grid dim=a,b', 'dim: a is not a number'},
       {'--seed 1,2 --jobs 0', "jobs: '0' is not a whole number from 1 on"},
     } do
