@@ -15,6 +15,7 @@ local format = require 'tinykg.base.format'
 local json = require 'tinykg.base.json'
 local memory_columns = require 'tinykg.train.memory.columns'
 local memory_plan = require 'tinykg.train.memory.plan'
+local modules = require 'tinykg.run.folder.modules'
 local messages = require 'tinykg.run.messages'
 local origin = require 'tinykg.run.folder.origin'
 local output_folder = require 'tinykg.run.output_folder'
@@ -39,7 +40,8 @@ local ways = require 'tinykg.engine.profile.ways'
 local function config_of(o)
   local s, chosen = o.settings, tk.ways()
   return {recipe = o.recipe.name, recipe_file = folder.absolute(o.path),
-          recipe_sha256 = sha256(o.text), data = folder.absolute(o.data),
+          recipe_sha256 = sha256(o.text), modules = modules.loaded(o.path),
+          data = folder.absolute(o.data),
           data_options = o.data_options, data_set = o.data_set, options = o.options,
           scaled = o.scaled, seed = o.seed, ranks = ranks.size() > 1 and ranks.size() or nil,
           bits = s.bits, bits_asked = s.bits_asked, budget = s.budget, chosen = s.chosen,

@@ -1,6 +1,7 @@
 --- Decides whether the run in a folder may go on with a given configuration.
 local tables = require 'tinykg.base.tables'
 local folder = require 'tinykg.run.folder'
+local modules = require 'tinykg.run.folder.modules'
 local sha256 = require 'tinykg.engine.sha256'
 
 local resume = {}
@@ -79,6 +80,8 @@ function resume.differs(path, config, text, recipe)
       was.options.epochs, config.options.epochs)
   end
   if was_other(path, was, text) then return 'the recipe has changed since' end
+  local module = modules.changed(was.modules, config.recipe_file)
+  if module then return module .. ', which the recipe reads, has changed since' end
 end
 
 --- Says how the run of a folder has gone further than asked for now, as a clause, or nil: what it

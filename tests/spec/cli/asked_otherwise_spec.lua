@@ -69,6 +69,46 @@ describe('a finished run', function()
   end)
 end)
 
+describe('a recipe that reads modules beside it', function()
+  local dir
+  setup(function()
+    dir = fixtures.dir()
+    shell.prints('data demo ' .. dir .. '/data --users 60 --items 40')
+    gives(0, ([[(echo "local scale = require 'parts.scale'"; cat recipes/bpr-mf.lua) > %s/mine.lua
+      mkdir %s/parts; echo 'return 1' > %s/parts/scale.lua]]):format(dir, dir, dir))
+  end)
+  teardown(fixtures.clean)
+
+  local function run(status, seed, more, pattern)
+    return gives(status, ('./tinykg run %s/mine.lua --quiet --data %s/data --set dim=4 --set ' ..
+      'epochs=1 --seed %d --out %s/%d %s'):format(dir, dir, seed, dir, seed, more or ''), pattern)
+  end
+
+  it('is not what it was when one of them is not', function()
+    run(0, 1)
+    gives(0, './tinykg eval ' .. dir .. '/1', '^[^\n]+MF on data, test')
+    gives(0, ('echo "return -1" > %s/parts/scale.lua'):format(dir))
+    gives(0, './tinykg eval ' .. dir .. '/1', '^note: %S+/parts/scale.lua, which its recipe reads, ' ..
+      'has changed since the run began\n')
+    gives(1, './tinykg run --resume --set epochs=2 --out ' .. dir .. '/1',
+          'cannot go on: %S+/parts/scale.lua, which the recipe reads, has changed since')
+    gives(1, './tinykg check ' .. dir .. '/1', 'recipe.lua +NOT ok: %S+/parts/scale.lua, which')
+  end)
+
+  it('is another one in reports: its runs are no seeds of the same', function()
+    run(0, 2)
+    local csv = dir .. '/table.csv'
+    shell.prints(('report %s/1 %s/2 -o %s'):format(dir, dir, csv))
+    local text = fixtures.bytes(csv)
+    assert.matches('^data,recipe,program,runs,', text)
+    assert.equal(2, select(2, text:gsub('\ndata,[^,]+,%x+ %x+,1,', '')))
+    gives(0, ("sed -i '1i --' %s/mine.lua; echo 'return 1' > %s/parts/scale.lua"):format(dir, dir))
+    run(0, 3)
+    shell.prints(('report %s/1 %s/3 -o %s'):format(dir, dir, csv)) -- another recipe of that name
+    assert.equal(2, select(2, fixtures.bytes(csv):gsub('\ndata,[^,]+,%x+ %x+,1,', '')))
+  end)
+end)
+
 describe('a finished sweep', function()
   local dir, data
   setup(function()
