@@ -88,8 +88,8 @@ describe('a recipe that reads modules beside it', function()
     run(0, 1)
     gives(0, './tinykg eval ' .. dir .. '/1', '^[^\n]+MF on data, test')
     gives(0, ('echo "return -1" > %s/parts/scale.lua'):format(dir))
-    gives(0, './tinykg eval ' .. dir .. '/1', '^note: %S+/parts/scale.lua, which its recipe reads, ' ..
-      'has changed since the run began\n')
+    gives(0, './tinykg eval ' .. dir .. '/1',
+          '^note: %S+/parts/scale.lua, which its recipe reads, has changed since the run began\n')
     gives(1, './tinykg run --resume --set epochs=2 --out ' .. dir .. '/1',
           'cannot go on: %S+/parts/scale.lua, which the recipe reads, has changed since')
     gives(1, './tinykg check ' .. dir .. '/1', 'recipe.lua +NOT ok: %S+/parts/scale.lua, which')
