@@ -116,7 +116,8 @@ local function demo(a)
   require('tinykg.data.demo').write(a.dir, {users = a.users, items = a.items, seed = a.seed})
   print('written: ' .. a.dir)
   print('next: tinykg data info ' .. quoted(a.dir))
-  print('      tinykg run recipes/kgcn.lua --data ' .. quoted(a.dir) .. ' --bits 2')
+  print('      tinykg run kgin --data ' .. quoted(a.dir)
+    .. ' --data-set task=ranking --set lr=0.01 --set epochs=20 --bits 2')
 end
 
 local COMMANDS = {info = info, convert = convert, demo = demo}
