@@ -50,7 +50,8 @@ local function finish(job, how, status)
   elseif how == 'exited' and status == 130 or how == 'killed' and status == 2 then
     job.state = 'stopped'
   elseif how == 'exited' then
-    job.message = last:gsub('^tinykg: ', '')
+    job.message = last ~= '' and last:gsub('^tinykg: ', '')
+      or ('status %d, and nothing in output.txt: is the disk full?'):format(status)
     local diverged = job.message:find('try a smaller lr', 1, true)
       or job.message:find(': NaN at %[') or job.message:find(': %-?infinity at %[') -- --check
     job.state = diverged and 'diverged' or 'failed'

@@ -108,6 +108,13 @@ end}
     assert.matches('no such luck', fixtures.bytes(out .. '/Crash-seed2/output.txt'))
   end)
 
+  it('says that a job ended without a word', function()
+    fixtures.write(dir .. '/mute.lua', "if table.concat(arg, ' '):find('--of-sweep', 1, true) then " ..
+      "os.exit(3) end\n" .. fixtures.bytes('recipes/bpr-mf.lua'))
+    gives(1, ('./tinykg run %s/mute.lua --data %s --seed 1,2 --out %s/mute'):format(dir, data, dir),
+          'seed2 +failed +0:00 +status 3, and nothing in output.txt: is the disk full%?\n')
+  end)
+
   it('does not mind how much a job prints', function()
     fixtures.write(dir .. '/wordy.lua', [[
 local tk = require 'tinykg'
