@@ -3,6 +3,7 @@
 --- sweep does what is left: finished jobs stay, interrupted ones go on, failed ones start anew.
 local atomic_file = require 'tinykg.base.atomic_file'
 local best_point = require 'tinykg.sweep.best_point'
+local checksums = require 'tinykg.store.checksums'
 local clock = require 'tinykg.base.clock'
 local tables = require 'tinykg.base.tables'
 local display = require 'tinykg.sweep.display'
@@ -120,10 +121,19 @@ end
 
 -- ---- the sweep ----
 
+local LONGEST = 60 -- bytes of recipes in a folder's name
+
+--- A name that only sweeps of the same recipes, grid and settings have: another sweep in the folder
+--- would take the place of what --resume reads there. Seeds may be added.
 local function default_folder(s, recipes)
-  local kind = s.search and 'search-' .. recipes[1].name:lower() or 'sweep'
-  return ('runs/%s-%s-%sbit%s'):format(kind, output_folder.data_name(s.data), s.bits,
-                                       output_folder.settings(s.options, s.data_options))
+  local names = table.concat(tables.map(recipes, function(one) return one.name:lower() end), '+')
+  if #names > LONGEST then
+    names = ('%d-recipes-%s'):format(#recipes, checksums.of_text(names))
+  end
+  local grid = s.arguments.grid and options.pairs(s.arguments.grid, '--grid')
+  return ('runs/%s-%s-%s-%sbit%s'):format(s.search and 'search' or 'sweep', names,
+    output_folder.data_name(s.data), s.bits, output_folder.settings(s.options, grid or {},
+                                                                  s.data_options))
 end
 
 --- The settings that all jobs of a sweep have.

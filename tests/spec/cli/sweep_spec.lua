@@ -108,9 +108,23 @@ end}
     assert.matches('no such luck', fixtures.bytes(out .. '/Crash-seed2/output.txt'))
   end)
 
+  it('has a folder that no other recipe or grid has, if none is named', function()
+    local home, seen = os.getenv('TINYKG_HOME') or require('lfs').currentdir(), {}
+    for _, what in ipairs{'bpr-mf --seed 1,2', 'lightgcn --seed 1,2', 'bpr-mf lightgcn',
+                          'bpr-mf --grid dim=4,8', 'bpr-mf --grid dim=4,16',
+                          'bpr-mf --search random=1 --grid dim=4..8:int', 'bpr-mf --seed 1,2,3'} do
+      local text = gives(0, ('%s/tinykg run %s --data %s --data-set task=ranking ' ..
+        '--set epochs=1'):format(home, what, data), '', dir)
+      local folder = text:match('folder: (runs/[^\n]+)')
+      assert.equal(what == 'bpr-mf --seed 1,2,3' and 'bpr-mf --seed 1,2' or nil, seen[folder])
+      seen[folder] = what
+      assert.equal('table', type(read(dir .. '/' .. folder .. '/batch.json')))
+    end
+  end)
+
   it('says that a job ended without a word', function()
-    fixtures.write(dir .. '/mute.lua', "if table.concat(arg, ' '):find('--of-sweep', 1, true) then " ..
-      "os.exit(3) end\n" .. fixtures.bytes('recipes/bpr-mf.lua'))
+    fixtures.write(dir .. '/mute.lua', 'if table.concat(arg, " "):find("--of%-sweep") then ' ..
+      'os.exit(3) end\n' .. fixtures.bytes('recipes/bpr-mf.lua'))
     gives(1, ('./tinykg run %s/mute.lua --data %s --seed 1,2 --out %s/mute'):format(dir, data, dir),
           'seed2 +failed +0:00 +status 3, and nothing in output.txt: is the disk full%?\n')
   end)
