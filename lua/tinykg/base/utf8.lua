@@ -28,6 +28,10 @@ function utf8.valid(text)
   return table.concat(parts)
 end
 
+--- The text without a byte order mark, with which some editors and spreadsheets begin a file.
+---@param text string ---@return string
+function utf8.unmarked(text) return (text:gsub('^\239\187\191', '')) end
+
 -- First and last code points that a terminal shows in two columns (East Asian wide characters, most
 -- pictographs), and in none (combining marks, joiners, selectors).
 local WIDE = {{0x1100, 0x115F}, {0x2E80, 0xA4CF}, {0xAC00, 0xD7A3}, {0xF900, 0xFAFF},
