@@ -3,7 +3,8 @@
 local ffi = require 'ffi'
 local C = require 'tinykg.engine.lib'
 local arrays = require 'tinykg.engine.arrays'
-local check = require('tinykg.engine.runtime').check
+local runtime = require 'tinykg.engine.runtime'
+local check = runtime.check
 
 local packed = {}
 
@@ -26,6 +27,13 @@ end
 --- The layout to go the other way. ---@param layout integer ---@return integer
 function packed.flipped(layout)
   return packed.is_backward(layout) and layout - BACKWARD or layout + BACKWARD
+end
+
+--- Errors: the graph has no relations. `name`: of the function that reads them.
+function packed.need_relations(graph, name)
+  if graph.relations then return end
+  runtime.fail('%s: this graph has no relations: make it with relation = ids and relations = ' ..
+               'how many (for edges of one kind: ids of 0, and 1)', name)
 end
 
 --- The type of relation ids and the bytes of each.
