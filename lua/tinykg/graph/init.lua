@@ -64,10 +64,8 @@ end
 
 --- Row k of {heads, relations, tails} of the packed array's edges [edges].
 local function ends(self, k)
-  local a = tensor.attribute()
-  a.i[0], a.i[1], a.i[2] = sizes(self)
-  a.i[3] = packed.forward(self.layout)
-  return record('triples', a, self.packed):rows(k, k):reshape(self.edges)
+  sizes(self)
+  return packed.ends(self, k)
 end
 
 local function packed_tails(self)

@@ -86,7 +86,9 @@ for i = 5, n do
 end]]
 
 --- Lua code that checks all arguments, then calls the function; nil if no argument needs a check.
---- An argument beyond the last is refused: x:softmax(1) would else go over the last dimension.
+--- A number or a boolean beyond the last argument is refused: x:softmax(1) would else go over the
+--- last dimension. What else stands there may be results of a call, and behind a text the number
+--- that string.gsub returns.
 local function code_of(list, rest)
   local names, lines = {}, {}
   for i, p in ipairs(list) do
@@ -97,19 +99,21 @@ local function code_of(list, rest)
   if rest and rest.check.text ~= 'anything' then
     lines[#lines + 1] = REST:format(#list - (list[1] and list[1].before and 1 or 0))
   end
-  if not rest then lines[#lines + 1] = 'if more ~= nil then surplus(more) end' end
+  local closed = not rest and not (list[1] and list[#list].check.text == 'a string')
+  if closed then lines[#lines + 1] = 'if more ~= nil then surplus(more) end' end
   if #lines == 0 then return nil end
   local all = table.concat(names, ', ')
   local classes = {}
   for i in ipairs(list) do classes[i] = ('local class%d = class[%d]\n'):format(i, i) end
-  local given = rest and all or (all == '' and 'more' or all .. ', more')
+  local given = not closed and all or (all == '' and 'more' or all .. ', more')
   return ('local fn, is, class, refuse, surplus, fields, rest = ...\nlocal getmetatable, type, ' ..
           'select = getmetatable, type, select\n%sreturn function(%s)\n%s\nreturn fn(%s)\nend')
     :format(table.concat(classes), given, table.concat(lines, '\n'), all)
 end
 
---- The error of an argument behind those that the function has.
+--- The error of a number or a boolean behind the arguments that the function has.
 local function refuse_surplus(name, list, x)
+  if type(x) ~= 'number' and type(x) ~= 'boolean' then return end
   local names = {}
   for _, p in ipairs(list) do
     if not p.before then names[#names + 1] = p.name end
