@@ -163,7 +163,9 @@ end
 
 --- Adam (Kingma & Ba 2015). eps is that of their algorithm 1, as in PyTorch. eps_hat, given
 --- instead, is that of their section 2, as in TensorFlow 1: larger in the first steps. weight_decay
---- and decay_rank as in sgd.
+--- and decay_rank as in sgd. Moments are corrected for the updates of the optimizer, as in
+--- TensorFlow; PyTorch counts those of each parameter, which is another number for one that has no
+--- gradient in some steps, as of two phases that share an optimizer.
 ---
 --- With bits = 8 the moments of parameters of at least 4,096 elements take a quarter of the memory:
 --- block-wise (Dettmers et al., 8-bit Optimizers via Block-wise Quantization, ICLR 2022), in floats
