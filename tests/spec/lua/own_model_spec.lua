@@ -178,6 +178,30 @@ describe('a recipe of one\'s own', function()
     return list
   end
 
+  it('has options that can be given', function()
+    local function recipe(...)
+      local options = {...}
+      return function()
+        local made = tk.recipe{name = 'Own', build = function() end, options = options}
+        return made
+      end
+    end
+    refuses('recipe Own: option size is there twice', recipe({'size', 1, 'a'}, {'size', 2, 'b'}))
+    refuses('option sizes: its default is a table', recipe{'sizes', {64, 32}, 'a list'})
+    refuses('option kind: its default, a, is not among its values',
+            recipe{'kind', 'a', 'of what', {'b', 'c'}})
+    assert.equal('64,32', recipe{'sizes', '64,32', 'a list'}():complete{}.sizes)
+  end)
+
+  it('says in which line batches are asked for wrongly', function()
+    refuses("batches: no option 'negative': did you mean negatives?", function()
+      data:batches{negative = 1}
+    end)
+    refuses('batches: size 0: a positive integer', function() data:batches{size = 0} end)
+    refuses("batches: split 'all': train", function() data:batches{split = 'all'} end)
+    refuses("positives: part 'all': train", function() data:positives('all') end)
+  end)
+
   it('trains a parameter of two names once', function()
     local function tied(m) m.again, m.also = m.items.weight, {m.users.weight} end
     local function same() end
