@@ -143,8 +143,8 @@ local function check_options(r)
       runtime.fail("recipe %s: option %d is not {'name', default, 'help'}", r.name, i)
     end
     if type(o[2]) == 'table' or type(o[2]) == 'function' then
-      runtime.fail("recipe %s: option %s: its default is a %s, expected a number, true, false or " ..
-                   "a text (of a list: '64,32', which tk.nn.sizes reads)", r.name, o[1],
+      runtime.fail("recipe %s: option %s: its default is a %s, expected a number, true, false " ..
+                   "or a text (of a list: '64,32', which tk.nn.sizes reads)", r.name, o[1],
                    type(o[2]))
     end
     if seen[o[1]] then runtime.fail('recipe %s: option %s is there twice', r.name, o[1]) end
