@@ -158,7 +158,7 @@ end
 ---@param x Tensor [n, d] ---@param y Tensor [m, d]; its row i belongs to row i of x
 ---@param temperature number above 0; .1 and .2 are usual
 ---@param options? {positives: Tensor?, reduce: string?} positives int32 [n]: the row of y that each
---- row of x belongs to, instead; reduce 'mean', the default, or 'none': a loss per row
+---  row of x belongs to, instead; reduce 'mean', the default, or 'none': a loss per row
 ---@return Tensor a number, or [n]
 function loss.contrast(x, y, temperature, options)
   runtime.options('loss.contrast', options, 'positives reduce')

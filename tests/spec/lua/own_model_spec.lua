@@ -44,6 +44,16 @@ describe('an argument too many', function()
     refuses('normalize: eps nan is not below 1', function() tk.ones(2, 2):normalize(0 / 0) end)
   end)
 
+  it('is checked in options whose types fill two lines', function()
+    refuses('optim.adam: options.lazy is 1, expected true or false', function()
+      tk.optim.adam{lazy = 1}
+    end)
+    local g = tk.graph{head = {0}, tail = {1}, nodes = 2}
+    refuses('aggregate: o.recompute is a string', function()
+      g:aggregate(tk.ones(2, 2), {recompute = 'yes'})
+    end)
+  end)
+
   it('is no table of options if it is a tensor', function()
     local g = tk.graph{head = {0, 1}, tail = {1, 2}, nodes = 3}
     refuses('softmax: expected a table of options (merged), not a tensor',

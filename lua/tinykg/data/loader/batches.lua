@@ -96,9 +96,9 @@ end
 -- wrong option.
 ---@param part table rows: users, items, labels, weights
 ---@param options {size: number, shuffle: boolean?, seed: number?, epoch: number?, task: string?,
---- draw: string?, drop_last: boolean?, skip: integer?} shuffled unless shuffle is false; task
---- 'ranking' takes only positives; draw: 'interactions' (each once), 'users' or 'distinct_users'
---- (loader/sampling.lua); skip: leaves out so many batches, to resume an epoch
+---  draw: string?, drop_last: boolean?, skip: integer?} shuffled unless shuffle is false; task
+---  'ranking' takes only positives; draw: 'interactions' (each once), 'users' or 'distinct_users'
+---  (loader/sampling.lua); skip: leaves out so many batches, to resume an epoch
 ---@return fun(): table?
 ---@return number count how many batches there are
 function batches.iterate(part, options)
