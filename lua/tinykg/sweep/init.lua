@@ -158,14 +158,9 @@ end
 --- be shown as the result of fewer epochs.
 ---@param list Job[]
 local function check_beyond(s, list)
-  for _, job in ipairs(s.force and {} or list) do
-    local o = tables.merged(s.options, job.point.options)
-    local why = folder.has(job.path, 'config.json') and resume.beyond(job.path,
-      {epochs = tonumber(o.epochs), patience = tonumber(o.patience)})
-    if why then
-      error(('%s: %s: name another --out, or --force moves it to previous/'):format(job.path, why),
-            0)
-    end
+  for _, job in ipairs(list) do
+    local why = jobs_of.beyond(s, job)
+    if why then error(why, 0) end
   end
 end
 
