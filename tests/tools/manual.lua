@@ -152,7 +152,7 @@ local function functions_of(t, wanted)
   end
   if wanted then return list end
   for name, value in pairs(t) do
-    if type(value) == 'function' and type(name) == 'string' and not name:find('^__') then
+    if type(value) == 'function' and type(name) == 'string' and not name:find('^_') then
       local path, line = docs.of(value).source:match('^(.*):(%d+)$')
       list[#list + 1] = {name, value, ('%s %06d'):format(path, line)}
     end

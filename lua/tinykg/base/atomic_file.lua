@@ -141,10 +141,10 @@ end
 -- a pipe or another path that is no plain file is written directly.
 ---@param path string a symbolic link stays; the file it leads to is replaced
 ---@param content string|string[]|fun(file: file*) the bytes; a function may return nil, message
---- to give up, and an error that it raises is raised again; both leave the folder as it was
+---  to give up, and an error that it raises is raised again; both leave the folder as it was
 ---@param o? {links: boolean, sync: boolean} sync = false: the content may be lost or damaged by a
---- crash of the machine; links = false: a link or pipe at PATH is replaced instead of written
---- through, as for a folder that may have come from somebody else
+---  crash of the machine; links = false: a link or pipe at PATH is replaced instead of written
+---  through, as for a folder that may have come from somebody else
 ---@return true|nil ok
 ---@return string? message "PATH: cannot be written: WHY"
 function atomic_file.write(path, content, o)

@@ -26,9 +26,12 @@ local must = require 'tinykg.base.must'
 local progress = require 'tinykg.base.progress'
 local rows = require 'tinykg.data.rows'
 local show = require 'tinykg.data.look.show'
+local source_line = require 'tinykg.base.source_line'
 local split = require 'tinykg.data.split'
 
 local data = {}
+
+local function fail(message, ...) error(source_line.message(message:format(...)), 0) end
 
 ---@class tinykg.Data
 ---@field format string 'kgat', 'kgcn', 'recbole' or 'plain'
@@ -366,11 +369,11 @@ end
 ---@return tinykg.Data
 function data.load(dir, options)
   if type(dir) ~= 'string' then
-    error(('data.load: the folder is a %s, expected a string'):format(type(dir)), 2)
+    fail('data.load: the folder is a %s, expected a string', type(dir))
   end
   options = options or {}
   if type(options) ~= 'table' then
-    error(("data.load: expected options such as {seed = 1}, got a %s"):format(type(options)), 2)
+    fail("data.load: expected options such as {seed = 1}, got a %s", type(options))
   end
   option_list.check(options)
   if options.at then options = tables.merged({ split = 'time' }, options) end
@@ -402,9 +405,9 @@ end
 function Data:positives(part)
   if part == 'train' then return self:known() end
   if part ~= 'valid' and part ~= 'test' then
-    error(("positives: part '%s': train, valid or test"):format(tostring(part)), 2)
+    fail("positives: part '%s': train, valid or test", tostring(part))
   end
-  if not self[part] then error(('positives: there is no %s'):format(part), 2) end
+  if not self[part] then fail('positives: there is no %s', part) end
   return rows.csr(rows.positives(self[part]), self.users)
 end
 
@@ -418,19 +421,19 @@ end
 ---@return number count
 function Data:batches(options)
   if options ~= nil and type(options) ~= 'table' then
-    error(('batches: expected options such as {size = 1024}, got a %s'):format(type(options)), 2)
+    fail('batches: expected options such as {size = 1024}, got a %s', type(options))
   end
   local given = tables.merged(options)
   local name = given.split or 'train'
   if name ~= 'train' and name ~= 'valid' and name ~= 'test' then
-    error(("batches: split '%s': train, valid or test"):format(tostring(name)), 2)
+    fail("batches: split '%s': train, valid or test", tostring(name))
   end
   local loader = require 'tinykg.data.loader' -- needs the engine, which loading does not
   local function named(iterate, count) return show.named_batches(iterate, self.names), count end
   local k = given.negatives
   if not k then return named(loader.batches(self[name], given)) end
   if type(k) ~= 'number' or k < 1 or k % 1 ~= 0 then
-    error(('batches: negatives %s: a positive integer'):format(tostring(k)), 2)
+    fail('batches: negatives %s: a positive integer', tostring(k))
   end
   given.task = 'ranking'
   return named(loader.batches(self[name], given,

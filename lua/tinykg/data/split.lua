@@ -182,7 +182,7 @@ end
 ---@param ratios number[] train, validation, test
 ---@param seed number
 ---@param at? string|number|table a date, or two, of split 'time' ---@return table train, table
---- valid, table test, string? name of a split that has no shares
+---  valid, table test, string? name of a split that has no shares
 function split.apply(all, users, method, ratios, seed, at)
   local name = method == 'leave_one_out' and method or nil
   if not at then

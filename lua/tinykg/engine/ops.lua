@@ -207,12 +207,12 @@ end
 
 -- ---- reductions ----
 
-local function reduce(x, dim)
+local function reduce(x, dim, what)
   local rank = x:rank()
   local a = attribute()
   if dim then
     if dim < 0 then dim = rank + 1 + dim end
-    if dim < 1 or dim > rank then fail('sum: dimension %d of a tensor with %d', dim, rank) end
+    if dim < 1 or dim > rank then fail('%s: dimension %d of a tensor with %d', what, dim, rank) end
     a.i[0] = 2 ^ (dim - 1)
   else
     a.i[0] = 2 ^ rank - 1
@@ -222,13 +222,13 @@ end
 
 --- Sum over one dimension (from 1; negative from the last), or over all.
 ---@param dim? integer ---@return Tensor without that dimension, or without any
-function methods:sum(dim) return reduce(self, dim) end
+function methods:sum(dim) return reduce(self, dim, 'sum') end
 
 --- Mean over one dimension (from 1; negative from the last), or over all.
 ---@param dim? integer ---@return Tensor without that dimension, or without any
 function methods:mean(dim)
-  local n = dim and self:size(dim) or self:count()
-  return affine(reduce(self, dim), 1 / n, 0)
+  local sum = reduce(self, dim, 'mean')
+  return affine(sum, 1 / (dim and self:size(dim) or self:count()), 0)
 end
 
 --- The largest element of all, or along the last dimension, or along the first of a matrix. The
@@ -403,8 +403,9 @@ end
 -- ---- rows ----
 
 --- Divides each row (the last dimension) by its Euclidean norm, or by eps if that is larger.
----@param eps? number 1e-12, as PyTorch's normalize ---@return Tensor of the same shape
+---@param eps? number below 1; 1e-12, as PyTorch's normalize ---@return Tensor of the same shape
 function methods:normalize(eps)
+  if eps and (eps >= 1 or eps ~= eps) then fail('normalize: eps %g is not below 1', eps) end
   local a = attribute()
   a.f[0] = eps or 1e-12
   return record('normalize', a, self, record('row_norm', a, self))

@@ -55,21 +55,28 @@ local function get(self, name)
   return number[0]
 end
 
---- Applies the gradients of the last loss:backward() and frees them. Errors: no parameter has one.
----@return Optimizer self
-function methods:update()
+-- Returns the live parameters that have a gradient, in no order.
+function optim._with_gradient()
   local list = {}
   for t in pairs(parameters) do
     local g = t.kept and C.tkg_tensor_gradient(t.kept)
     if g and g ~= nil then
       C.tkg_tensor_release(g)
-      list[#list + 1] = t.kept
+      list[#list + 1] = t
     end
   end
+  return list
+end
+
+--- Applies the gradients of the last loss:backward() and frees them. Errors: no parameter has one.
+---@return Optimizer self
+function methods:update()
+  local list = optim._with_gradient()
   if #list == 0 then
     runtime.fail('update: no parameter has a gradient; call loss:backward() first')
   end
-  local pointers = ffi.new('tkg_tensor *[?]', #list, list)
+  local pointers = ffi.new('tkg_tensor *[?]', #list)
+  for i, t in ipairs(list) do pointers[i - 1] = t.kept end
   check(C.tkg_optimizer_update(self.c, pointers, #list))
   return self
 end
@@ -90,6 +97,15 @@ end
 ---@param parameter Tensor ---@return boolean
 function methods:knows(parameter)
   return C.tkg_optimizer_knows(self.c, tensor.realize(parameter)) ~= 0
+end
+
+--- Parameters that its updates have state of, in no order. ---@return Tensor[]
+function methods:parameters()
+  local list = {}
+  for t in pairs(parameters) do
+    if t.kept and self:knows(t) then list[#list + 1] = t end
+  end
+  return list
 end
 
 function Optimizer.__index(self, key)
@@ -147,7 +163,9 @@ end
 
 --- Adam (Kingma & Ba 2015). eps is that of their algorithm 1, as in PyTorch. eps_hat, given
 --- instead, is that of their section 2, as in TensorFlow 1: larger in the first steps. weight_decay
---- and decay_rank as in sgd.
+--- and decay_rank as in sgd. Moments are corrected for the updates of the optimizer, as in
+--- TensorFlow; PyTorch counts those of each parameter, which is another number for one that has no
+--- gradient in some steps, as of two phases that share an optimizer.
 ---
 --- With bits = 8 the moments of parameters of at least 4,096 elements take a quarter of the memory:
 --- block-wise (Dettmers et al., 8-bit Optimizers via Block-wise Quantization, ICLR 2022), in floats

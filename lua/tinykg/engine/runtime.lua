@@ -31,6 +31,10 @@ function runtime.options(what, given, allowed)
   end
   for key in pairs(given) do
     if not (' ' .. allowed .. ' '):find(' ' .. tostring(key) .. ' ', 1, true) then
+      if getmetatable(given) then
+        runtime.fail('%s: expected a table of options (%s), not a tensor or the like', what,
+                     allowed)
+      end
       runtime.fail('%s: unknown option %s%s', what, tostring(key), among(key, allowed))
     end
   end

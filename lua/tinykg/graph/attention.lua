@@ -83,7 +83,7 @@ end
 function attention.new(graph, o)
   runtime.options('attention', o, 'weights back merged one_way fixed')
   o = o or {}
-  if not graph.relations then runtime.fail('attention: this graph has no relations') end
+  packed.need_relations(graph, 'attention')
   if packed.is_backward(graph.layout) then
     runtime.fail('attention: of the graph itself, not transposed')
   end

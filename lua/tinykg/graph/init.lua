@@ -64,10 +64,8 @@ end
 
 --- Row k of {heads, relations, tails} of the packed array's edges [edges].
 local function ends(self, k)
-  local a = tensor.attribute()
-  a.i[0], a.i[1], a.i[2] = sizes(self)
-  a.i[3] = packed.forward(self.layout)
-  return record('triples', a, self.packed):rows(k, k):reshape(self.edges)
+  sizes(self)
+  return packed.ends(self, k)
 end
 
 local function packed_tails(self)
@@ -79,7 +77,7 @@ local function packed_heads(self) return ends(self, 1) end
 
 --- Relation of each edge [edges]. ---@return Tensor
 function Graph:edge_relations()
-  if not self.relations then fail('this graph has no relations') end
+  packed.need_relations(self, 'edge_relations')
   return ends(self, 2)
 end
 
@@ -166,7 +164,7 @@ end
 --- The graph from nodes to the relations of their edges. Made once per orientation.
 local function relations_of(self)
   local key = is_transposed(self) and 'relations_by_tail' or 'relations_by_head'
-  if not self.relations then fail('aggregate: this graph has no relations') end
+  packed.need_relations(self, 'aggregate')
   if not self.shared[key] then
     local e = self:triples()
     local array, layout = build.pack{n = e.n, heads = e.heads, tails = e.relations,
@@ -316,9 +314,7 @@ function Graph:normalized(kind)
   if not NORMALIZED[kind] then
     fail("normalized: '%s' is not row, symmetric or relation", tostring(kind))
   end
-  if kind == 'relation' and not self.relations then
-    fail("normalized: 'relation': this graph has no relations")
-  end
+  if kind == 'relation' then packed.need_relations(self, 'normalized') end
   if self.triple_weights then return self:weighted(triple_weights.normalized(self, kind)) end
   local e, back = self:triples(), is_transposed(self)
   local weights = arrays.floats(e.n)

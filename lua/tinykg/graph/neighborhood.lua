@@ -11,6 +11,7 @@ local tensor = require 'tinykg.engine.tensor'
 ---@param graph Graph ---@param k integer
 ---@return Tensor tails int32 [nodes, k], Tensor relations int32 [nodes, k]
 return function(graph, k)
+  packed.need_relations(graph, 'neighborhood')
   local generator = random.new(runtime.seed, runtime.stream())
   local edges, offsets, nodes = graph:triples(), packed.read(graph, 'offsets'), graph.nodes
   local tails = ffi.new('int32_t[?]', nodes * k + 1)

@@ -63,7 +63,7 @@ local function check(graph, seeds, hops, size)
   for name, value in pairs{hops = hops, size = size} do
     if value < 1 then runtime.fail('ripples: %s is %d, expected 1 or more', name, value) end
   end
-  if not graph.relations then runtime.fail('ripples: this graph has no relations') end
+  packed.need_relations(graph, 'ripples')
   if graph.edges == 0 then
     runtime.fail('ripples: the graph has no edges: there is nothing to spread along')
   end

@@ -60,6 +60,7 @@ return function(graph, n, what, o)
   if negatives ~= 'uniform' and negatives ~= 'tails' then
     fail("sample_triples: negatives '%s': uniform or tails", tostring(negatives))
   end
+  packed.need_relations(graph, 'sample_triples')
   if graph.edges == 0 then fail('sample_triples: this graph has no edges') end
   local heads, relations, tails = sample_by(graph, n)
   local b = {heads = heads, relations = relations, tails = tails}

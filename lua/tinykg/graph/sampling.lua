@@ -18,9 +18,9 @@ local function refuse_transposed(graph, name)
   end
 end
 
---- Offsets, tails and relations, as ops read them with the layout.
-local function rows_of(graph)
-  if not graph.relations then fail('this graph has no relations') end
+--- Offsets, tails and relations, as ops read them with the layout. Errors: no relations.
+local function rows_of(graph, name)
+  packed.need_relations(graph, name)
   return graph:offsets(), graph:tails(), packed.view(graph, 'relations')
 end
 
@@ -32,7 +32,7 @@ end
 function methods:sample(ids, k)
   if k < 1 then fail('sample: %d neighbours asked for, expected 1 or more', k) end
   refuse_transposed(self, 'sample')
-  local offsets, tails, relations = rows_of(self)
+  local offsets, tails, relations = rows_of(self, 'sample')
   local a = tensor.attribute()
   a.i[0], a.i[2], a.i[3] = k, self.relations, self.layout
   local pair = record('sample_neighbors', a, offsets, tails, relations, ids)
@@ -65,7 +65,7 @@ end
 ---@return Tensor int32 [n, count]
 function methods:negatives(heads, relations, count)
   refuse_transposed(self, 'negatives')
-  local offsets, tails, by = rows_of(self)
+  local offsets, tails, by = rows_of(self, 'negatives')
   local a = tensor.attribute()
   a.i[0], a.i[2], a.i[3] = count or 1, self.tail_nodes, self.layout
   return record('sample_tails', a, offsets, tails, by, heads, relations)

@@ -19,6 +19,19 @@ local function weighted(each, weights, name)
   return each * (each:rank() == 2 and weights:reshape(-1, 1) or weights)
 end
 
+--- Whether scores are compared row by row: of equal shapes, or but for the last dimension, where
+--- one has one column; or one is a single number. [n] with [n, n] would go column by column.
+local function is_row_by_row(a, b)
+  if a:count() == 1 or b:count() == 1 then return true end
+  local s, t = a:size(), b:size()
+  if #s ~= #t then return false end
+  for d = 1, #s do
+    local spread = d > 1 and d == #s and (s[d] == 1 or t[d] == 1)
+    if s[d] ~= t[d] and not spread then return false end
+  end
+  return true
+end
+
 --- Bayesian personalised ranking (Rendle et al. 2009): mean of -log sigmoid(pos - neg).
 ---
 ---   print(('%.4f'):format(tk.loss.bpr(tk.ones(4), tk.ones(4)):item()))     --> 0.6931
@@ -26,12 +39,11 @@ end
 ---@param weights? Tensor f32 [n], of the interactions
 ---@return Tensor a number
 function loss.bpr(positive, negative, weights)
-  local difference = negative - positive
-  if difference:count() > math.max(positive:count(), negative:count()) then
-    runtime.fail('loss.bpr: scores %s and %s would be compared each with each: reshape one',
-                 shape(positive), shape(negative))
+  if not is_row_by_row(positive, negative) then
+    runtime.fail('loss.bpr: scores %s and %s would not be compared row by row: reshape one, to ' ..
+                 'be [n] and [n], or [n, 1] and [n, k]', shape(positive), shape(negative))
   end
-  return weighted(difference:softplus(), weights, 'bpr'):mean()
+  return weighted((negative - positive):softplus(), weights, 'bpr'):mean()
 end
 
 --- Binary cross-entropy of logits, numerically stable: mean of softplus(x) - x y.
@@ -88,6 +100,10 @@ end
 function loss.interactions(u, i, j, labels, weights)
   if labels then return loss.bce(ops.dot(u, i), labels, weights) end
   if not j then runtime.fail('loss.interactions: neither rows of sampled items nor labels') end
+  if j:rank() ~= 2 or u:rank() ~= 2 or j:size(1) % u:size(1) ~= 0 then
+    runtime.fail('loss.interactions: rows %s of sampled items for users %s: expected [n k, d] ' ..
+                 'for [n, d], as negatives:reshape(-1) gathers them', shape(j), shape(u))
+  end
   local k = j:size(1) / u:size(1)
   return loss.bpr(ops.dot(u, i):reshape(-1, 1), ops.neighbor_dot(u, j, k), weights)
 end
@@ -142,7 +158,7 @@ end
 ---@param x Tensor [n, d] ---@param y Tensor [m, d]; its row i belongs to row i of x
 ---@param temperature number above 0; .1 and .2 are usual
 ---@param options? {positives: Tensor?, reduce: string?} positives int32 [n]: the row of y that each
---- row of x belongs to, instead; reduce 'mean', the default, or 'none': a loss per row
+---  row of x belongs to, instead; reduce 'mean', the default, or 'none': a loss per row
 ---@return Tensor a number, or [n]
 function loss.contrast(x, y, temperature, options)
   runtime.options('loss.contrast', options, 'positives reduce')

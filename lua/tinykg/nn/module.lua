@@ -48,7 +48,8 @@ local function collect(self, prefix, out, seen)
   for _, key in ipairs(sorted_fields(self)) do
     local value, name = self[key], prefix .. tostring(key)
     if tensor.is(value) then
-      if value.kept and C.tkg_tensor_is_parameter(value.kept) ~= 0 then
+      if value.kept and C.tkg_tensor_is_parameter(value.kept) ~= 0 and not seen[value] then
+        seen[value] = true
         out[#out + 1] = {name = name, tensor = value}
       end
     elseif type(value) == 'table' and not seen[value] then
@@ -60,7 +61,8 @@ local function collect(self, prefix, out, seen)
 end
 
 --- Parameters of this module and of those inside it, as {name, tensor}, in a fixed order. A name is
---- the path of fields: 'layers.1.weight'. ---@return {name: string, tensor: Tensor}[]
+--- the path of fields: 'layers.1.weight'. One that two fields lead to is there once, by the first
+--- of its names. ---@return {name: string, tensor: Tensor}[]
 function Module:named_parameters() return collect(self, '', {}, {[self] = true}) end
 
 --- Parameters of this module and of those inside it, in a fixed order. ---@return Tensor[]

@@ -129,7 +129,7 @@ end
 --- nodes, since a layer then lies where its final rows do, and of items. A parameter is read where
 --- it is.
 ---@return {users: Tensor[], items: Tensor[]?, temporary: Tensor[]} and all of them as a list;
---- `temporary`: what may be freed once they are computed
+---  `temporary`: what may be freed once they are computed
 function Ranker:prepare()
   local users, items = tables_of(self)
   local ids

@@ -33,7 +33,7 @@ local function row_of(section, group, metrics)
 end
 
 --- A section's figures. ---@param section ReportSection ---@param all boolean all test metrics, not
---- only those of the first table of the page
+---  only those of the first table of the page
 ---@return {label: string, settings: string[], metrics: string[], others: table[], rows: table[],
 ---  marks: table} a statistic that is missing is false; marks[metric][row]: among the best
 function figures.of(section, all)

@@ -49,6 +49,10 @@ function evaluate.prepare(model, divided)
   local compute = divided and step.no_grad_divided or step.no_grad
   compute(function()
     prepared = model:prepare()
+    if prepared ~= nil and type(prepared) ~= 'table' then
+      runtime.fail('prepare: returned a %s, expected a tensor or a table of tensors',
+                   type(prepared))
+    end
     for _, t in pairs(tensor.is(prepared) and {prepared} or prepared or {}) do
       if tensor.is(t) and not t.kept and not seen[t] then -- parameters stay as they are
         made[#made + 1], seen[t] = t, true

@@ -372,6 +372,17 @@ local function averaged(self, fn, ...)
   return self.average:within(fn, self, ...)
 end
 
+--- Errors: on_epoch put something into its record that has no place in JSON.
+local function check_record(record)
+  for name, value in pairs(record) do
+    local kind = tensor.is(value) and 'tensor' or type(value)
+    if kind ~= 'table' and kind ~= 'number' and kind ~= 'string' and kind ~= 'boolean' then
+      runtime.fail('on_epoch: record.%s is a %s, expected a number: item() gives a tensor\'s',
+                   tostring(name), kind)
+    end
+  end
+end
+
 --- Calls the model's on_epoch. An interrupted one may have done half of its work: the state is not
 --- saved then.
 local function tell(self, record)
@@ -379,6 +390,7 @@ local function tell(self, record)
   if not hook then return end
   self.at.beginning = true
   source_line.within(hook, hook, self.model, record)
+  source_line.within(hook, check_record, record)
   self.at.beginning = nil
 end
 

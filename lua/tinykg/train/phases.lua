@@ -28,6 +28,7 @@ local batches = require 'tinykg.data.loader.batches'
 local source_line = require 'tinykg.base.source_line'
 local clock = require 'tinykg.base.clock'
 local loader = require 'tinykg.data.loader'
+local optim = require 'tinykg.engine.optim'
 local renamed = require 'tinykg.base.arguments.renamed'
 local schedule = require 'tinykg.train.schedule'
 local ranks = require 'tinykg.engine.ranks'
@@ -190,6 +191,7 @@ function phases.of(recipe, model, data, o, settings)
   local list, optimizers, with_batches = {}, {}, false
   for i, p in ipairs(declared(recipe, model, data, o)) do
     local self = setmetatable({name = p.name, loss = p.loss, steps = p.steps, o = o,
+                               model = model,
                                every = p.every or 1, turn = p.turn, later = with_batches,
                                begin = p.begin, rows = p.rows, recipe = recipe,
                                limit = settings.steps, times = {}, buffers = {},
@@ -224,6 +226,20 @@ local function check_loss(self, loss, epoch)
     '%s: the %sloss became %s at step %d (epoch %d): try a smaller lr (it is %g); --check finds ' ..
     'where it began',
     self.recipe.name, self.label, tostring(loss), self.step.number, epoch, self.optimizer.lr), 0)
+end
+
+--- Errors: a step has trained a parameter that no field of the model leads to, such as one that a
+--- function refers to or the loss makes anew: no checkpoint would have it, and no answer.
+local function check_parameters(self)
+  local has = {}
+  for _, t in ipairs(self.model:parameters()) do has[t] = true end
+  for _, t in ipairs(self.accumulator and optim._with_gradient() or self.optimizer:parameters()) do
+    if not has[t] then
+      runtime.fail('recipe %s: a parameter [%s] is trained, but no field of the model leads to ' ..
+        'it: it would not be saved. Make it in build, as a field (self.w = tk.parameter(...))',
+        self.recipe.name, table.concat(t:size(), ', '))
+    end
+  end
 end
 
 --- An iterator over the arguments of an epoch's steps, from the step after `done`, and how many
@@ -280,6 +296,7 @@ function Phase:epoch(at, progressed)
     local loss = self.step(batch)
     self.times[#self.times + 1] = clock.now() - before
     check_loss(self, loss, at.epoch)
+    if #self.times == 1 then check_parameters(self) end
     at.total, at.done = at.total + loss, at.done + 1
     local updated = not self.accumulator or self.accumulator:take(at.done, at.done == count)
     if self.average and updated then

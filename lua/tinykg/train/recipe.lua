@@ -135,6 +135,27 @@ local function is_option(o)
   return has_help and (o[4] == nil or type(o[4]) == 'table')
 end
 
+--- Errors: an option that is none or there twice, or whose default is none of its values.
+local function check_options(r)
+  local seen = {}
+  for i, o in ipairs(r.options or {}) do
+    if not is_option(o) then
+      runtime.fail("recipe %s: option %d is not {'name', default, 'help'}", r.name, i)
+    end
+    if type(o[2]) == 'table' or type(o[2]) == 'function' then
+      runtime.fail("recipe %s: option %s: its default is a %s, expected a number, true, false " ..
+                   "or a text (of a list: '64,32', which tk.nn.sizes reads)", r.name, o[1],
+                   type(o[2]))
+    end
+    if seen[o[1]] then runtime.fail('recipe %s: option %s is there twice', r.name, o[1]) end
+    seen[o[1]] = true
+    if o[4] and not tables.any(o[4], function(choice) return choice == o[2] end) then
+      runtime.fail('recipe %s: option %s: its default, %s, is not among its values', r.name, o[1],
+                   tostring(o[2]))
+    end
+  end
+end
+
 --- Checks and completes a recipe. Errors name its line. What a model has: recipes/README.md.
 ---
 ---   name       of letters and digits; folders are named after it
@@ -151,11 +172,7 @@ end
 local function new_recipe(r)
   if type(r) ~= 'table' then runtime.fail('recipe: expected a table, got a %s', type(r)) end
   check_fields(r)
-  for i, o in ipairs(r.options or {}) do
-    if not is_option(o) then
-      runtime.fail("recipe %s: option %d is not {'name', default, 'help'}", r.name, i)
-    end
-  end
+  check_options(r)
   local recipe = setmetatable({name = r.name, source = r.source or '', build = r.build,
                                presets = r.presets or {}, metrics = r.metrics or {}}, Recipe)
   recipe.optimizer = type(r.optimizer) == 'function' and r.optimizer or adam(r)

@@ -12,6 +12,7 @@ local C = require 'tinykg.engine.lib'
 local scoring = {}
 
 local function check_count(name, t, n)
+  if not t then runtime.fail('%s: returned nothing, expected %d scores', name, n) end
   if t:count() == n then return t end
   runtime.fail('%s: returned [%s], expected %d scores', name, table.concat(t:size(), ', '), n)
 end

@@ -26,7 +26,7 @@ local MISTAKES = {
   {function() return (tk.loss.bce(tk.ones(2), tk.ones(2, 1))) end,
    'loss.bce: logits [2] and labels [2, 1]: they must be equal'},
   {function() return (tk.loss.bpr(tk.ones(2), tk.ones(2, 1))) end,
-   'loss.bpr: scores [2] and [2, 1] would be compared each with each'},
+   'loss.bpr: scores [2] and [2, 1] would not be compared row by row'},
   {function() return (tk.loss.softmax(x23)) end, 'loss.softmax: ids is nil, expected a tensor'},
   {function() return (tk.optim.adam(0.1)) end, 'optim.adam: options is 0.1, expected a table'},
   {function() return (tk.optim.adam{lrr = 1}) end,

@@ -281,7 +281,8 @@ describe('adam8', function()
   end)
 
   it('refuses other widths, other optimizers and a change once there is state', function()
-    assert.error_matches(function() tk.optim.adam{bits = 16} end, 'bits: 16 is not 32 or 8')
+    assert.error_matches(function() tk.optim.adam{bits = 16} end,
+                         'options.bits is 16, expected 32 or 8')
     assert.error_matches(function() tk.optim.sgd{bits = 8} end, 'unknown option bits')
     assert.error_matches(function() tk.optim.adam{bits = 8}.bits = 32 end, 'no field bits')
     local opt, w = tk.optim.adam{bits = 8}, tk.parameter(tk.zeros(100, 64))

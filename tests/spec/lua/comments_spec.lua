@@ -32,6 +32,31 @@ describe('docs', function()
     assert.equal('plus(a, b, ...)', comments.of(m.add, 'plus').signature)
   end)
 
+  it('has types that go on in the next line', function()
+    local m = functions_of{
+      'local m = {}', '--- Adds.', '---@param a number 0 < a', '---  and more',
+      '---@param b? {x: number,', '---  y: {z: string,', '---   u: number}} the other',
+      '---  one', '---@return {sum: number,', '---  why: string} both',
+      'function m.add(a, b) return a, b end', '', 'return m'}
+    local d = comments.of(m.add)
+    assert.equal('Adds.', d.text)
+    assert.same({name = 'a', optional = false, type = 'number', text = '0 < a and more'},
+                d.params[1])
+    assert.same({name = 'b', optional = true, type = '{x: number, y: {z: string, u: number}}',
+                 text = 'the other one'}, d.params[2])
+    assert.same({{type = '{sum: number, why: string}', text = 'both'}}, d.returns)
+  end)
+
+  it('has types whose brackets are closed, in the reference', function()
+    for line in io.lines 'lua/REFERENCE.md' do
+      for name in line:gmatch('^%- .-`([{(].-)`') do
+        local _, open = name:gsub('[{(]', '')
+        local _, closed = name:gsub('[})]', '')
+        assert(open == closed, line)
+      end
+    end
+  end)
+
   it('takes the comment right above, nothing farther away', function()
     local m = functions_of{'local m = {}', '--- Of nobody.', '', 'function m.bare(x) return x end',
       '-- ---- a ruler ----', 'm.other = function(y) return y end',

@@ -23,19 +23,27 @@ function comments.keep(fn)
 end
 
 --- 'number by how much' -> 'number', 'by how much'. A blank ends a type, except within brackets and
---- behind ':', ',' or '|'.
+--- behind ':', ',' or '|'. The third result says whether a bracket is still open at the end.
 local function split_type(text)
   local depth, from = 0, 1
   while true do
     local at, _, c = text:find('([%s(){}<>])', from)
-    if not at then return text, nil end
+    if not at then return text, nil, depth > 0 end
     if c:find('[({<]') then depth = depth + 1
     elseif c:find('[)}>]') then depth = depth - 1
     elseif depth == 0 and not text:sub(1, at - 1):find('[:,|]$') then
-      return text:sub(1, at - 1), text:sub(at):match('^%s*(.-)%s*$')
+      return text:sub(1, at - 1), text:sub(at):match('^%s*(.-)%s*$'), false
     end
     from = at + 1
   end
+end
+
+--- Whether the type of a tag goes on in the comment's next line.
+local function goes_on(tag)
+  local _, _, open = split_type(tag:match('^@param%s+[%w_.]+%??%s*(.*)$')
+                                or tag:match('^@field%s+[%w_.]+%??%s*(.*)$')
+                                or tag:match('^@return%s+(.*)$') or '')
+  return open
 end
 
 --- `fields` is by class; `last` in it has those of the class whose tag came last.
@@ -65,12 +73,17 @@ end
 
 --- Fills in text, params and returns from the lines of a comment.
 local function parse(doc, comment)
-  local text, last = {}, nil
+  local text, last, unfinished = {}, nil, nil
   for _, line in ipairs(comment) do
     local body = line:gsub('^%s*%-%-%-?', ''):gsub('%-%-%-@', '\n@')
     local first = true
     for piece in (body .. '\n'):gmatch('([^\n]*)\n') do
-      if piece:find('^@') then
+      if unfinished and piece:find('^ ') then
+        piece, unfinished = unfinished .. piece:gsub('^%s*', ' '):gsub('%s+$', ''), nil
+      end
+      if goes_on(piece) then
+        unfinished = piece
+      elseif piece:find('^@') then
         last = add_tag(doc, piece)
       elseif last and piece:find('^  ') then
         last.text = (last.text and last.text .. ' ' or '') .. piece:match('^%s*(.-)%s*$')

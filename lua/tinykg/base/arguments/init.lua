@@ -86,6 +86,9 @@ for i = 5, n do
 end]]
 
 --- Lua code that checks all arguments, then calls the function; nil if no argument needs a check.
+--- A number or a boolean beyond the last argument is refused: x:softmax(1) would else go over the
+--- last dimension. What else stands there may be results of a call, and behind a text the number
+--- that string.gsub returns.
 local function code_of(list, rest)
   local names, lines = {}, {}
   for i, p in ipairs(list) do
@@ -96,13 +99,28 @@ local function code_of(list, rest)
   if rest and rest.check.text ~= 'anything' then
     lines[#lines + 1] = REST:format(#list - (list[1] and list[1].before and 1 or 0))
   end
+  local closed = not rest and not (list[1] and list[#list].check.text == 'a string')
+  if closed then lines[#lines + 1] = 'if more ~= nil then surplus(more) end' end
   if #lines == 0 then return nil end
   local all = table.concat(names, ', ')
   local classes = {}
   for i in ipairs(list) do classes[i] = ('local class%d = class[%d]\n'):format(i, i) end
-  return ('local fn, is, class, refuse, fields, rest = ...\nlocal getmetatable, type, select = ' ..
-          'getmetatable, type, select\n%sreturn function(%s)\n%s\nreturn fn(%s)\nend')
-    :format(table.concat(classes), all, table.concat(lines, '\n'), all)
+  local given = not closed and all or (all == '' and 'more' or all .. ', more')
+  return ('local fn, is, class, refuse, surplus, fields, rest = ...\nlocal getmetatable, type, ' ..
+          'select = getmetatable, type, select\n%sreturn function(%s)\n%s\nreturn fn(%s)\nend')
+    :format(table.concat(classes), given, table.concat(lines, '\n'), all)
+end
+
+--- The error of a number or a boolean behind the arguments that the function has.
+local function refuse_surplus(name, list, x)
+  if type(x) ~= 'number' and type(x) ~= 'boolean' then return end
+  local names = {}
+  for _, p in ipairs(list) do
+    if not p.before then names[#names + 1] = p.name end
+  end
+  error(source_line.message(('%s: argument %d is %s, but %s'):format(name, #names + 1,
+    types.described(x), #names == 0 and 'it takes none'
+      or 'all it takes is ' .. table.concat(names, ', '))), 0)
 end
 
 local function compile(fn, name, class)
@@ -114,10 +132,12 @@ local function compile(fn, name, class)
     local p = of_rest and {name = 'argument ' .. i, check = rest.check} or list[i]
     refuse(name, p.name, x, p.check)
   end
+  local function surplus(x) refuse_surplus(name, list, x) end
   local function fields(i, x)
     check_fields(name, list[i].name, x, list[i].check.fields, not list[i].optional)
   end
-  return loadstring(code, SOURCE)(fn, is, class_of, refused, fields, rest and rest.check.is)
+  return loadstring(code, SOURCE)(fn, is, class_of, refused, surplus, fields,
+                                  rest and rest.check.is)
 end
 
 --- Wraps fn with checks of its arguments.

@@ -3,7 +3,9 @@
 -- loss.
 
 local arrays = require 'tinykg.engine.arrays'
+local close_word = require 'tinykg.base.arguments.close_word'
 local sampling = require 'tinykg.data.loader.sampling'
+local source_line = require 'tinykg.base.source_line'
 
 local batches = {}
 
@@ -12,6 +14,8 @@ local known_options = {
   size = true, shuffle = true, seed = true, epoch = true, split = true, task = true,
   drop_last = true, negatives = true, sampling = true, skip = true, draw = true,
 }
+local ASKED = {'size', 'negatives', 'sampling', 'split', 'shuffle', 'seed', 'epoch', 'drop_last',
+               'draw'} -- those that a script may give
 
 -- Positions of the rows with label 1, and how many there are.
 local function positive_positions(part)
@@ -52,23 +56,28 @@ local function interactions(part, options, labelled)
   end }
 end
 
+local function fail(message, ...)
+  error(source_line.message(('batches: ' .. message):format(...)), 0)
+end
+
 -- The options, checked and with their defaults.
 local function completed(options)
   local o = {}
   for name, value in pairs(options) do
-    if not known_options[name] then error(("batches: no option '%s'"):format(name), 4) end
+    if not known_options[name] then
+      fail("no option '%s'%s", tostring(name), close_word.among(tostring(name), ASKED))
+    end
     o[name] = value
   end
   o.size, o.draw = o.size or 1024, o.draw or 'interactions'
   if type(o.size) ~= 'number' or o.size < 1 or o.size % 1 ~= 0 then
-    error(('batches: size %s: a positive integer'):format(tostring(o.size)), 4)
+    fail('size %s: a positive integer', tostring(o.size))
   end
   if not sampling.KINDS[o.draw] then
-    error(('batches: draw %s: interactions, users or distinct_users'):format(tostring(o.draw)), 4)
+    fail('draw %s: interactions, users or distinct_users', tostring(o.draw))
   end
   if o.draw ~= 'interactions' and o.shuffle == false then
-    error(('batches: draw=%s: users are drawn in no order that shuffle=false could keep')
-      :format(o.draw), 4)
+    fail('draw=%s: users are drawn in no order that shuffle=false could keep', o.draw)
   end
   return o
 end
@@ -87,16 +96,16 @@ end
 -- wrong option.
 ---@param part table rows: users, items, labels, weights
 ---@param options {size: number, shuffle: boolean?, seed: number?, epoch: number?, task: string?,
---- draw: string?, drop_last: boolean?, skip: integer?} shuffled unless shuffle is false; task
---- 'ranking' takes only positives; draw: 'interactions' (each once), 'users' or 'distinct_users'
---- (loader/sampling.lua); skip: leaves out so many batches, to resume an epoch
+---  draw: string?, drop_last: boolean?, skip: integer?} shuffled unless shuffle is false; task
+---  'ranking' takes only positives; draw: 'interactions' (each once), 'users' or 'distinct_users'
+---  (loader/sampling.lua); skip: leaves out so many batches, to resume an epoch
 ---@return fun(): table?
 ---@return number count how many batches there are
 function batches.iterate(part, options)
   local o = completed(options)
   local labelled = part.labels ~= nil and o.task ~= 'ranking'
   if labelled and o.draw ~= 'interactions' then
-    error('batches: ' .. batches.labelled(o.draw), 3)
+    fail('%s', batches.labelled(o.draw))
   end
   local source = (sampling[o.draw] or interactions)(part, o, labelled)
   local n, size = source.n, math.max(source.size, 1)

@@ -85,7 +85,7 @@ function bars.chart(title, rows)
 end
 
 --- A legend of segments. ---@param entries {class: string, label: string, id: string?}[]
---- id: of the series that it hides
+---  id: of the series that it hides
 function bars.legend(entries)
   local items = {}
   for i, entry in ipairs(entries) do
