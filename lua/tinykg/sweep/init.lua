@@ -180,6 +180,7 @@ local function open_folder(s, loaded)
     recipe = recipes, data = folder.absolute(s.data), set = a.set, data_set = a.data_set,
     grid = a.grid, search = a.search, bits = a.bits, budget = a.budget, rounding = a.rounding,
     seed = a.seed, device = a.device, threads = a.threads, steps = a.steps, jobs = a.jobs,
+    sensitivity = a.sensitivity and folder.absolute(a.sensitivity),
     checkpoint = a.checkpoint, check = a.check, tensorboard = a.tensorboard, codes = folder.CODES})
   return out
 end

@@ -45,6 +45,7 @@ function jobs.command(s, recipe, point, seed, path)
   end
   for _, item in ipairs(format_options(s.data_options)) do add('--data-set', item) end
   if s.budget then add('--budget', ('%.0fB'):format(s.budget)) end
+  if s.sensitivity then add('--sensitivity', folder.absolute(s.arguments.sensitivity)) end
   if s.steps then add('--steps', tostring(s.steps)) end
   if s.checkpoint then add('--checkpoint', tostring(s.checkpoint / 60)) end
   for _, flag in ipairs{'report', 'tensorboard', 'check', 'force'} do
