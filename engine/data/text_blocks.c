@@ -58,8 +58,9 @@ const char *tkg__text_path(const tkg__text *t) { return tkg__reader_path(t->read
 double tkg__text_share(const tkg__text *t) { return tkg__reader_share(t->reader); }
 
 int tkg__nul_byte(const char *path, int64_t number) {
-  return tkg__fail(TKG_E_FORMAT, "%s:%lld: a NUL byte: this is not UTF-8 text", path,
-                   (long long)number);
+  return tkg__fail(TKG_E_FORMAT, "%s:%lld: a NUL byte: this is not UTF-8 text%s", path,
+                   (long long)number,
+                   number == 1 ? " (UTF-16? iconv -f UTF-16 -t UTF-8 FILE makes it so)" : "");
 }
 
 int64_t tkg__count_lines(const char *at, const char *end, char newline) {

@@ -203,6 +203,11 @@ return function(a)
   if a.out == '' then usage('--out: a folder is needed') end
   local set, seeds, search = options.pairs(a.set, '--set'), seeds_of(a.seed or '1'),
     search_of(a.search)
+  local bits = width_of(a.bits or (a.budget or a.device_memory) and 'auto' or '32',
+                        '--bits (32, 8, 4, 2, 1, auto)')
+  if a.sensitivity and bits ~= 'auto' then
+    usage('--sensitivity: it is for choosing bits: with --bits auto, or a --budget')
+  end
   if search and #a.recipe > 1 then usage('--search: one recipe at a time') end
   return {
     recipes = a.recipe, shown = a.shown, data = a.data, out = a.out, resume = a.resume,
@@ -211,8 +216,7 @@ return function(a)
     typed = options.pairs(a.typed or a.set, '--set'), -- without what --extend fills in
     grid = points_of(axes_of(a.grid, taken_of(a, set)), search, seeds[1]), seeds = seeds,
     search = search, point_of = function(settings) return applied(space.point(settings)) end,
-    bits = width_of(a.bits or (a.budget or a.device_memory) and 'auto' or '32',
-                    '--bits (32, 8, 4, 2, 1, auto)'),
+    bits = bits,
     budget = a.budget and options.bytes(a.budget, '--budget'),
     device_memory = a.device_memory and options.bytes(a.device_memory, '--device-memory'),
     sensitivity = a.sensitivity and require('tinykg.cli.sensitivity_file')(a.sensitivity),

@@ -158,14 +158,9 @@ end
 --- be shown as the result of fewer epochs.
 ---@param list Job[]
 local function check_beyond(s, list)
-  for _, job in ipairs(s.force and {} or list) do
-    local o = tables.merged(s.options, job.point.options)
-    local why = folder.has(job.path, 'config.json') and resume.beyond(job.path,
-      {epochs = tonumber(o.epochs), patience = tonumber(o.patience)})
-    if why then
-      error(('%s: %s: name another --out, or --force moves it to previous/'):format(job.path, why),
-            0)
-    end
+  for _, job in ipairs(list) do
+    local why = jobs_of.beyond(s, job)
+    if why then error(why, 0) end
   end
 end
 
@@ -185,6 +180,7 @@ local function open_folder(s, loaded)
     recipe = recipes, data = folder.absolute(s.data), set = a.set, data_set = a.data_set,
     grid = a.grid, search = a.search, bits = a.bits, budget = a.budget, rounding = a.rounding,
     seed = a.seed, device = a.device, threads = a.threads, steps = a.steps, jobs = a.jobs,
+    sensitivity = a.sensitivity and folder.absolute(a.sensitivity),
     checkpoint = a.checkpoint, check = a.check, tensorboard = a.tensorboard, codes = folder.CODES})
   return out
 end

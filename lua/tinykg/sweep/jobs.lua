@@ -1,8 +1,10 @@
 --- The jobs of a sweep: a process each, with its command and its folder.
+local folder = require 'tinykg.run.folder'
 local format_options = require 'tinykg.run.format_options'
 local options = require 'tinykg.cli.options'
 local posix = require 'tinykg.base.posix'
 local recipe_file = require 'tinykg.train.recipe_file'
+local resume = require 'tinykg.run.resume'
 local tables = require 'tinykg.base.tables'
 
 local jobs = {}
@@ -43,6 +45,7 @@ function jobs.command(s, recipe, point, seed, path)
   end
   for _, item in ipairs(format_options(s.data_options)) do add('--data-set', item) end
   if s.budget then add('--budget', ('%.0fB'):format(s.budget)) end
+  if s.sensitivity then add('--sensitivity', folder.absolute(s.arguments.sensitivity)) end
   if s.steps then add('--steps', tostring(s.steps)) end
   if s.checkpoint then add('--checkpoint', tostring(s.checkpoint / 60)) end
   for _, flag in ipairs{'report', 'tensorboard', 'check', 'force'} do
@@ -57,6 +60,17 @@ function jobs.one(s, recipe, point, seed, group, out)
   local name = ('%s-seed%.0f'):format(group, seed)
   return {name = name, group = group, path = out .. '/' .. name, state = 'waiting', point = point,
           seed = seed, argv = jobs.command(s, recipe, point, seed, out .. '/' .. name)}
+end
+
+--- Says why what a job's folder has is no answer to it, or nil: it has gone further than asked for.
+---@param job Job ---@return string?
+function jobs.beyond(s, job)
+  if s.force or not folder.has(job.path, 'config.json') then return nil end
+  local o = tables.merged(s.options, job.point.options)
+  local why = resume.beyond(job.path, {epochs = tonumber(o.epochs),
+                                       patience = tonumber(o.patience)})
+  return why and ('%s: %s: name another --out, or --force moves it to previous/'):format(job.path,
+    why)
 end
 
 --- The jobs of all recipes, points and seeds. ---@return Job[]

@@ -70,8 +70,11 @@ local function answer(s, recipe, out, run_all)
     loaded:complete(tables.merged(s.options, point.options))
     local group = recipe.name .. output_folder.settings(point.settings)
     seed = options.whole(seed or s.seeds[1], 'seed', 0, 2 ^ 53)
-    jobs[#jobs + 1] = jobs_of.one(s, recipe, point, seed, group, out)
-    return jobs[#jobs]
+    local job = jobs_of.one(s, recipe, point, seed, group, out)
+    local why = jobs_of.beyond(s, job)
+    if why then error(why, 0) end
+    jobs[#jobs + 1] = job
+    return job
   end
   local source = ask(make, function() return C.tkg_interrupted(0) ~= 0 end)
   return {}, run_all({}, s.jobs, display.new({}, true, s.jobs), source)

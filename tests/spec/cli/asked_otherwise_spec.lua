@@ -135,6 +135,23 @@ describe('a finished sweep', function()
     sweep(0, 2, '--force', 'seed1  done')
   end)
 
+  it('of a search is asked for by its settings, epochs among them', function()
+    local function search(epochs, pattern)
+      return gives(epochs == 2 and 1 or 0, ("./tinykg run bpr-mf --data '%s' --data-set " ..
+        'task=ranking --set dim=4 --set patience=0 --set epochs=%d --search random=2 --grid ' ..
+        'lr=0.1..1 --out %s/search'):format(data, epochs, dir), pattern)
+    end
+    search(3)
+    search(2, 'has made 3 epochs, more than epochs=2')
+    local text = gives(0, ([[echo '{"trial": 1, "settings": {"dim": 4}}
+      {"trial": 2, "settings": {"dim": 4, "epochs": 1}}' | ./tinykg run bpr-mf --data '%s' ]] ..
+      '--data-set task=ranking --set epochs=3 --search ask --out %s/ask'):format(data, dir))
+    assert.equal(2, select(2, text:gsub('"state": "done"', '')))
+    gives(0, ([[echo '{"trial": 1, "settings": {"dim": 4}}' | ./tinykg run bpr-mf --data '%s' ]] ..
+      '--data-set task=ranking --set epochs=2 --search ask --out %s/ask'):format(data, dir),
+      '"message": "[^"]+has made 3 epochs, more than epochs=2: [^"]+", "state": "failed"')
+  end)
+
   it('is no run, which is told with the name of one', function()
     gives(1, './tinykg eval ' .. dir .. '/sweep/',
       'sweep: a sweep, not a run: name one of its runs, as %S+/sweep/BPR%-MF%-seed1\n')

@@ -302,6 +302,7 @@ describe('the command line', function()
                                 '--set epochs=3 --seed 1,2 --out ' .. dir .. '/json-bad')
     assert.equal(1, code)
     assert.equal('diverged', json.decode(failed:match('[^\n]+')).state)
+    shell.gives(0, 'mkdir ' .. dir .. '/json-oem') -- closer, but no run
     refuses('eval ' .. dir .. '/json-oen', 1, 'no such run: did you mean ' .. dir .. '/json.one%?')
     refuses('eval ' .. dir .. '/nothing', 1, '/nothing: no such run\n$')
     refuses(common .. '--report', 2, 'without %-%-report')

@@ -122,6 +122,21 @@ end}
     end
   end)
 
+  it('gives its jobs the sensitivities that choose bits, also when it goes on', function()
+    fixtures.write(dir .. '/kept.json', '{"values": {"loss": {}}}')
+    local run = ('./tinykg run bpr-mf --data %s --set epochs=1 --sensitivity %s/kept.json'):format(
+      data, dir)
+    local out = dir .. '/sensitive'
+    gives(2, run, '%-%-sensitivity: it is for choosing bits: with %-%-bits auto, or a ' ..
+          '%-%-budget\n$')
+    gives(0, run .. ' --bits auto --seed 1,2 --out ' .. out)
+    gives(0, './tinykg run --resume --seed 1,2,3 --out ' .. out, 'seed2 +before')
+    for seed = 1, 3 do
+      local config = read(('%s/BPR-MF-seed%d/config.json'):format(out, seed))
+      assert.matches('%-%-sensitivity %S+/kept.json', config.origin.command)
+    end
+  end)
+
   it('says that a job ended without a word', function()
     fixtures.write(dir .. '/mute.lua', 'if table.concat(arg, " "):find("--of%-sweep") then ' ..
       'os.exit(3) end\n' .. fixtures.bytes('recipes/bpr-mf.lua'))

@@ -209,6 +209,9 @@ describe('the cache of data sets', function()
     assert.equal('not kept: cache=off', data.load(dir, { cache = 'off' }).cached)
     posix.setenv('TINYKG_CACHE', 'off', true)
     assert.equal('not kept: TINYKG_CACHE=off', load(dir).cached)
+    posix.setenv('TINYKG_CACHE', '0', true)
+    assert.equal('not kept: TINYKG_CACHE=0 is neither off nor a path with a slash',
+                 load(dir).cached)
     assert.equal('data: option cache: no is not auto, on or off',
                  fixtures.message(data.load, dir, { cache = 'no' }))
   end)

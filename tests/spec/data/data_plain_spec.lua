@@ -49,6 +49,13 @@ describe('plain tables', function()
     end
   end)
 
+  it('may have a column without a name, as the index of a data frame: no note names it', function()
+    local data = tk.data.load(fixtures.dir{['interactions.csv'] = {',user,item,price', '0,u,a,3'},
+      ['items.csv'] = {',item,genre,', '0,a,x,'}}, {ratios = {1, 0, 0}})
+    assert.same({'interactions.csv: not read: price', 'items.csv: not read: genre (--data-set ' ..
+                 'attributes=genre makes relations of them)'}, data.notes)
+  end)
+
   it('have no column that is two fields, but for the same numbers', function()
     local files = {['interactions.csv'] = {'user,item,plays', 'u,a,3', 'u,b,5'}}
     assert.equal('DIR/interactions.csv:1: column item cannot be both item and user ' ..

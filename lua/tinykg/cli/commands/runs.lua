@@ -6,6 +6,8 @@ local format = require 'tinykg.base.format'
 local options = require 'tinykg.cli.options'
 local tables = require 'tinykg.base.tables'
 
+local DEFAULT = 'runs'
+
 local function parser()
   local p = options.parser('tinykg runs', 'List runs, the latest last: recipe, data set, bits, ' ..
     'seed, a metric of the test part, when they began, and bytes of the folder.', 'tinykg runs')
@@ -63,7 +65,10 @@ end
 
 --- The runs of a folder: its own, or, so that one that is damaged hides no other, of each in it.
 local function add_all(list, path)
-  if lfs.attributes(path, 'mode') ~= 'directory' then error(path .. ': no such folder', 0) end
+  if lfs.attributes(path, 'mode') ~= 'directory' then
+    error(path .. ': no such folder' .. (path == DEFAULT and ': tinykg runs DIR lists the runs of '
+      .. 'another' or ''), 0)
+  end
   if folder.has(path, 'config.json') then return add(list, path, true) end
   local before = #list
   for _, name in ipairs(folder_entries(path)) do
@@ -96,7 +101,7 @@ end
 return function(...)
   local a = options.parse(parser(), ...)
   local list = {}
-  for _, path in ipairs(#a.dir > 0 and a.dir or {'runs'}) do add_all(list, path) end
+  for _, path in ipairs(#a.dir > 0 and a.dir or {DEFAULT}) do add_all(list, path) end
   table.sort(list, function(x, y)
     if x.begun ~= y.begun then return x.begun < y.begun end
     return x.folder < y.folder

@@ -33,7 +33,10 @@ local ENDING = '.set'
 function cache.folder()
   local chosen, home = os.getenv('TINYKG_CACHE'), os.getenv('HOME')
   if chosen == 'off' then return nil, 'TINYKG_CACHE=off' end
-  if chosen and chosen ~= '' then return chosen end
+  if chosen and chosen ~= '' then -- 0, no and on are no folders that anybody means
+    if chosen:find('/', 1, true) then return chosen end
+    return nil, ('TINYKG_CACHE=%s is neither off nor a path with a slash'):format(chosen)
+  end
   local base = os.getenv('XDG_CACHE_HOME')
   if base and base:find('^/') then return base .. '/tinykg' end
   if home and home ~= '' then return home .. '/.cache/tinykg' end

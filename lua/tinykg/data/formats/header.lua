@@ -81,7 +81,7 @@ end
 ---@field at table<string, number> the column (from 1) of each field that there is
 ---@field kinds string as of arrays.read
 ---@field skip number lines of the header
----@field unread string[] names of the columns that are not read
+---@field unread string[] names of the columns that are not read, but for those without one
 
 --- Finds the fields of a table. Errors: a required one is missing, or two columns have its name.
 ---@param path string
@@ -100,7 +100,7 @@ function header.layout(path, names, wanted, o)
   local kinds = tables.map(names, function() return '-' end)
   for field, position in pairs(found) do kinds[position] = wanted[field] end
   local unread = tables.map(named and names or {}, function(name, i)
-    return kinds[i] == '-' and name or nil
+    return kinds[i] == '-' and name ~= '' and name or nil
   end)
   return { at = found, kinds = table.concat(kinds), skip = named and 1 or 0, unread = unread }
 end

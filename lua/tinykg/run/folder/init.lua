@@ -96,7 +96,10 @@ local function beside(path)
   local above, name = path:match('^(.*/)([^/]+)/*$')
   above, name = above or '', name or path
   local ok, names = pcall(folder_entries, above == '' and '.' or above)
-  local close = ok and close_word.of(name, names)
+  names = tables.filter(ok and names or {}, function(other)
+    return folder.has(above .. other, 'config.json') or folder.has(above .. other, folder.SWEEP)
+  end)
+  local close = close_word.of(name, names)
   return close and (': did you mean %s%s?'):format(above, close) or ''
 end
 
