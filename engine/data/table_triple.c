@@ -109,5 +109,5 @@ int tkg__split_triple(tkg__field *field, int most, char *line, size_t length) {
     at = skip_blanks(at, end);
   }
   if (at < end && *at == '.') at = skip_blanks(at + 1, end);
-  return at == end || *at == '#' ? 3 : most + 1;
+  return at == end || *at == '#' ? 3 : 4; /* or more: N-Quads, for instance */
 }

@@ -72,26 +72,57 @@ TKG_INLINE void sum_row(const sum *s, int64_t row, float *out, int registers, in
   }
 }
 
-/* Sums rows that fit registers over the edges whose weight is not zero. */
+/* Makes the edge that is taken next entry i of the block. Relations of edges that row_of selects
+ * were not prefetched with a window. */
+TKG_INLINE void open_kept_edge(const sum *s, const kept_edges *k, block *b, int i, int kind) {
+  const int next = k->at + EDGES_NEAR;
+  b->x[i] = row_of_x(s, k->row[k->at], kind);
+  if (kind & WEIGHTED) b->w[i] = k->weight[k->at];
+  if (kind & MUL) b->r[i] = s->r + tkg__relation_at(s->g.relations, k->number[k->at]) * s->stride;
+  if (kind & MUL && kind & INDEXED && next < k->count)
+    prefetch_numbered(&s->g, k->begin + k->place[next], NULL, true);
+}
+
+/* Sums a row that fits so many registers over its kept edges, which end before edge `end`. */
+TKG_INLINE void sum_kept_in_registers(const sum *s, kept_edges *k, int64_t end, float *out,
+                                      int registers, int kind) {
+  wide total[8];
+  block b;
+  for (int r = 0; r < registers; r++) total[r] = (wide){0};
+  for (; is_kept_before(k, end, registers * WIDTH * (kind & HALF ? 2 : 4)); k->at++) {
+    open_kept_edge(s, k, &b, 0, kind);
+    for (int r = 0; r < registers; r++) total[r] += term(&b, 0, r * WIDTH, kind);
+  }
+  for (int r = 0; r < registers; r++) wide_store(out + r * WIDTH, total[r]);
+}
+
+/* The same of any row. */
+TKG_INLINE void sum_kept_row(const sum *s, kept_edges *k, int64_t end, float *out, int registers,
+                             int kind) {
+  block b = {.count = 0};
+  if (registers) {
+    sum_kept_in_registers(s, k, end, out, registers, kind);
+    return;
+  }
+  memset(out, 0, (size_t)s->d * sizeof *out);
+  for (; is_kept_before(k, end, s->d * (kind & HALF ? 2 : 4)); k->at++) {
+    open_kept_edge(s, k, &b, b.count++, kind);
+    if (b.count < BLOCK) continue;
+    add_block(out, &b, s->d, kind);
+    b.count = 0;
+  }
+  if (b.count) add_block(out, &b, s->d, kind);
+}
+
+/* Sums rows over the edges whose weight is not zero, or whose tail has a row of x. */
 TKG_INLINE void sum_kept_rows(const sum *s, int64_t first, int64_t last, int registers, int kind) {
-  const int64_t bytes = registers * WIDTH * (kind & HALF ? 2 : 4);
   kept_edges k;
   begin_kept(&k, &s->g, s->w, s->x, (kind & HALF ? 2 : 4) * s->x_stride, s->g.offsets[first],
-             s->ahead_end);
-  for (int64_t row = first; row < last; row++) {
-    const int64_t end = s->g.offsets[row + 1];
-    float *out = s->out + row * s->out_stride;
-    wide total[8];
-    block b;
-    for (int r = 0; r < registers; r++) total[r] = (wide){0};
-    for (; is_kept_before(&k, end, bytes); k.at++) {
-      b.x[0] = row_of_x(s, k.tail[k.at], kind);
-      b.w[0] = k.weight[k.at];
-      if (kind & MUL) b.r[0] = s->r + tkg__relation_at(s->g.relations, k.number[k.at]) * s->stride;
-      for (int r = 0; r < registers; r++) total[r] += term(&b, 0, r * WIDTH, kind);
-    }
-    for (int r = 0; r < registers; r++) wide_store(out + r * WIDTH, total[r]);
-  }
+             s->g.offsets[last]);
+  if (kind & INDEXED) keep_tails(&k, s->row_of, s->rows_of_x);
+  for (int64_t row = first; row < last; row++)
+    sum_kept_row(s, &k, s->g.offsets[row + 1], s->out + row * s->out_stride, registers, kind);
+  if (kind & INDEXED && k.leads_outside) *s->leads_outside = true;
 }
 
 TKG_INLINE void sum_each_row(const sum *s, int64_t first, int64_t last, int registers, int kind) {
@@ -163,94 +194,6 @@ TKG_INLINE void sum_listed(const sum *s, int64_t begin, int64_t end, int kind) {
   EACH_WIDTH(sum_each_listed, s, begin, end, kind)
 }
 
-/* ---- rows of a graph, few of whose tails have a row of x ---- */
-
-/* One bit per tail, by the tail's low eighteen bits: the filter fits the first cache, and most
- * edges whose tail has no row are skipped without reading row_of. */
-enum { FILTER_BITS = 1 << 18 };
-
-typedef struct filter {
-  uint32_t words[FILTER_BITS / 32];
-} filter;
-
-static int open_filter(const sum *s, int64_t rows_of_x, filter *f) {
-  memset(f->words, 0, sizeof f->words);
-  for (int64_t t = 0; t < s->g.m; t++) {
-    if (s->list[t] < 0) continue;
-    if (s->list[t] >= rows_of_x) return check_ids(s->op, s->list, t, t + 1, rows_of_x);
-    f->words[t % FILTER_BITS / 32] |= 1U << (t % 32);
-  }
-  return TKG_OK;
-}
-
-/* Writes to `at` which of the edges p..p+count-1 may have a row, in order. Returns their number.
- */
-static int select_edges(const sum *s, const filter *f, int64_t p, int count,
-                        int16_t at[IDS_BLOCK]) {
-  int found = 0;
-  for (int i = 0; i < count; i++) {
-    const uint32_t id = (uint32_t)s->g.ids[p + i];
-    at[found] = (int16_t)i;
-    found += (int)(f->words[id % FILTER_BITS / 32] >> (id % 32) & 1);
-  }
-  return found;
-}
-
-/* Adds those of the edges p + at[0..found) that lie before edge `last`, all of one row. Returns
- * their number. */
-TKG_INLINE int add_selected(const sum *s, int64_t p, const int16_t *at, int found, int64_t last,
-                            float *out, int kind) {
-  int used = 0;
-  block b;
-  while (used < found && p + at[used] < last) {
-    b.count = 0;
-    for (; b.count < BLOCK && used < found && p + at[used] < last; used++) {
-      const int32_t row = s->list[s->g.ids[p + at[used]]];
-      if (row >= 0) open_edge(s, p + at[used], row, &b, b.count++, kind);
-    }
-    add_block(out, &b, s->d, kind);
-  }
-  return used;
-}
-
-/* Prefetches what the edges p + at[0..found) need: first the places, then the rows at them. */
-TKG_PREFETCH void prefetch_selected(const sum *s, int64_t p, const int16_t *at, int found,
-                                    int kind) {
-  for (int i = 0; i < found; i++) {
-    __builtin_prefetch(s->list + s->g.ids[p + at[i]]);
-    if (kind && s->g.order) __builtin_prefetch(s->g.order + p + at[i]);
-  }
-  for (int i = 0; i < found; i++) {
-    const int32_t row = s->list[s->g.ids[p + at[i]]];
-    if (row >= 0) prefetch_far(s->x + row * s->d, 4 * s->d);
-    prefetch_numbered(&s->g, p + at[i], kind & WEIGHTED ? s->w : NULL, kind & MUL);
-  }
-}
-
-/* Clears output rows from..to-1 just before they are added to, so that they are in cache. Returns
- * the first row that is not cleared yet. */
-static int64_t clear_rows(const sum *s, int64_t from, int64_t to) {
-  if (to > from) memset(s->out + from * s->d, 0, (size_t)((to - from) * s->d) * sizeof *s->out);
-  return to > from ? to : from;
-}
-
-TKG_INLINE void sum_indexed(const sum *s, const filter *f, int64_t first, int64_t last, int kind) {
-  int16_t at[IDS_BLOCK] = {0};
-  int64_t row = first, clear = first;
-  const int64_t end = s->g.offsets[last];
-  for (int64_t p = s->g.offsets[first]; p < end; p += IDS_BLOCK) {
-    const int found = select_edges(s, f, p, end - p < IDS_BLOCK ? (int)(end - p) : IDS_BLOCK, at);
-    prefetch_selected(s, p, at, found, kind);
-    for (int used = 0; used < found;) {
-      while (s->g.offsets[row + 1] <= p + at[used]) row++;
-      clear = clear_rows(s, clear, row + 1);
-      used += add_selected(s, p, at + used, found - used, s->g.offsets[row + 1],
-                           s->out + row * s->d, kind);
-    }
-  }
-  clear_rows(s, clear, last);
-}
-
 /* ---- the ops ---- */
 
 static sum sum_of(const tkg_call *c) {
@@ -265,7 +208,9 @@ static sum sum_of(const tkg_call *c) {
            .x = c->data[1],
            .r = mul ? c->data[2] : NULL,
            .w = c->data[weights],
-           .list = c->data[list],
+           .list = rows ? c->data[list] : NULL,
+           .row_of = row_of ? c->data[list] : NULL,
+           .rows_of_x = tkg__rows(c->in[1]),
            .out = c->out,
            .d = tkg__cols(c->node),
            .x_stride = tkg__cols(c->node),
@@ -275,20 +220,20 @@ static sum sum_of(const tkg_call *c) {
   return s;
 }
 
-/* Calls a function that is inlined once for each kind of terms; `packed` is HALF or 0. */
-#define EACH_KIND(function, kind, packed, ...)                                                     \
+/* Calls a function that is inlined once for each kind of terms; `also` are further bits of it. */
+#define EACH_KIND(function, kind, also, ...)                                                       \
   switch (kind) {                                                                                  \
   case 0:                                                                                          \
-    function(__VA_ARGS__, (packed));                                                               \
+    function(__VA_ARGS__, (also));                                                                 \
     break;                                                                                         \
   case WEIGHTED:                                                                                   \
-    function(__VA_ARGS__, (packed) | WEIGHTED);                                                    \
+    function(__VA_ARGS__, (also) | WEIGHTED);                                                      \
     break;                                                                                         \
   case MUL:                                                                                        \
-    function(__VA_ARGS__, (packed) | MUL);                                                         \
+    function(__VA_ARGS__, (also) | MUL);                                                           \
     break;                                                                                         \
   default:                                                                                         \
-    function(__VA_ARGS__, (packed) | WEIGHTED | MUL);                                              \
+    function(__VA_ARGS__, (also) | WEIGHTED | MUL);                                                \
   }
 
 static int aggregate_range(const tkg_call *c, int64_t first, int64_t last) {
@@ -404,43 +349,32 @@ static int aggregate_rows(const tkg_call *c, int64_t begin, int64_t end) {
   return TKG_OK;
 }
 
-/* Rows first..last-1 without a filter, which takes longer to open than a few rows to sum. */
-TKG_INLINE void sum_indexed_rows(const sum *s, int64_t first, int64_t last, int kind) {
-  for (int64_t row = first; row < last; row++) {
-    const int64_t end = s->g.offsets[row + 1];
-    float *out = s->out + row * s->d;
-    block b = {.count = 0};
-    memset(out, 0, (size_t)s->d * sizeof *out);
-    for (int64_t p = s->g.offsets[row]; p < end; p++) {
-      const int32_t of_x = s->list[s->g.ids[p]];
-      if (of_x >= 0) open_edge(s, p, of_x, &b, b.count++, kind);
-      if (b.count < BLOCK && p + 1 < end) continue;
-      add_block(out, &b, s->d, kind);
-      b.count = 0;
-    }
-  }
+TKG_INLINE void sum_indexed(const sum *s, int64_t first, int64_t last, int kind) {
+  EACH_WIDTH(sum_kept_rows, s, first, last, kind)
+}
+
+/* Fails with the first tail whose row x has not. */
+static int check_rows_of(const sum *s) {
+  for (int64_t t = 0; t < s->g.m; t++)
+    if (s->row_of[t] >= s->rows_of_x) return check_ids(s->op, s->row_of, t, t + 1, s->rows_of_x);
+  return TKG_OK;
 }
 
 static int aggregate_indexed_rows(const tkg_call *c, int64_t first, int64_t last) {
-  const sum s = sum_of(c);
-  for (int64_t p = s.g.offsets[first]; p < s.g.offsets[last]; p++) {
-    const int64_t tail = s.g.ids[p];
-    if (s.list[tail] >= tkg__rows(c->in[1]))
-      return check_ids(s.op, s.list, tail, tail + 1, tkg__rows(c->in[1]));
-  }
-  EACH_KIND(sum_indexed_rows, s.kind, 0, &s, first, last)
-  return TKG_OK;
+  sum s = sum_of(c);
+  bool leads_outside = false;
+  s.leads_outside = &leads_outside;
+  EACH_KIND(sum_indexed, s.kind, INDEXED, &s, first, last)
+  return leads_outside ? check_rows_of(&s) : TKG_OK;
 }
 
 static int aggregate_indexed(const tkg_call *c, int64_t begin, int64_t end) {
   const sum s = sum_of(c);
-  filter f;
   int64_t first, last;
-  const int status = open_filter(&s, tkg__rows(c->in[1]), &f);
+  const int status = begin == 0 ? check_rows_of(&s) : TKG_OK;
   if (status || s.g.n == 0) return status;
   edges_range(c, &s.g, begin, end, &first, &last);
-  EACH_KIND(sum_indexed, s.kind, 0, &s, &f, first, last)
-  return TKG_OK;
+  return aggregate_indexed_rows(c, first, last);
 }
 
 static int64_t work(const tkg_node *node, const tkg_node *const *in) {

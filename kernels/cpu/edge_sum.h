@@ -10,16 +10,20 @@
 #include "wide.h"
 
 enum { BLOCK = 64 }; /* edges */
-/* The kind of a term, a constant where loops are inlined. HALF: x has 16 bits. */
-enum { WEIGHTED = 1, MUL = 2, HALF = 8 };
+/* The kind of a term, a constant where loops are inlined. INDEXED: x has rows for some tails alone.
+ * HALF: x has 16 bits. */
+enum { WEIGHTED = 1, MUL = 2, INDEXED = 4, HALF = 8 };
 
 typedef struct sum {
   tkg_graph g;
   const char *op;
   const float *x;
-  const float *r;      /* relation vectors, or NULL */
-  const float *w;      /* by edge, or NULL */
-  const int32_t *list; /* the rows to compute, or row_of by tail */
+  const float *r;        /* relation vectors, or NULL */
+  const float *w;        /* by edge, or NULL */
+  const int32_t *list;   /* the rows to compute, or NULL: all */
+  const int32_t *row_of; /* the row of x by tail, -1: none; NULL: tail t has row t */
+  int64_t rows_of_x;
+  bool *leads_outside; /* set where row_of names a row that x has not */
   float *out;
   int64_t d;                            /* columns to sum */
   int64_t x_stride, stride, out_stride; /* columns of a row of x, of r, of out */

@@ -124,7 +124,7 @@ TKG_INLINE void add_kept_edges(int64_t cols, const terms *s, int64_t row, const 
   const int64_t end = s->g.offsets[row + 1];
   const head h = open_head(a, cols);
   for (; is_kept_before(k, end, 4 * cols); k->at++)
-    add_product(&h, b->x + k->tail[k->at] * b->cols, k->weight[k->at], cols,
+    add_product(&h, b->x + k->row[k->at] * b->cols, k->weight[k->at], cols,
                 table + tkg__relation_at(s->g.relations, k->number[k->at]) * s->d);
 }
 

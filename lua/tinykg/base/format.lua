@@ -31,7 +31,7 @@ function format.print(text) print(format.line(text)) end
 function format.wrapped(text, columns, indent)
   local lines, now = {}, nil
   for word in format.line(text):gmatch('%S+') do
-    if now and #now + 1 + #word > columns then
+    if now and utf8.columns(now) + 1 + utf8.columns(word) > columns then
       lines[#lines + 1], now = now, (indent or '') .. word
     else
       now = now and now .. ' ' .. word or word
@@ -48,12 +48,14 @@ end
 function format.table(rows, is_left)
   local width, lines = {}, {}
   for _, row in ipairs(rows) do
-    for c, cell in ipairs(row) do width[c] = math.max(width[c] or 0, #cell) end
+    for c, cell in ipairs(row) do
+      width[c] = math.max(width[c] or 0, utf8.columns(format.line(cell)))
+    end
   end
   for i, row in ipairs(rows) do
     local cells = {}
     for c, cell in ipairs(row) do
-      local gap, left = (' '):rep(width[c] - #cell), c == 1
+      local gap, left = (' '):rep(width[c] - utf8.columns(format.line(cell))), c == 1
       if is_left then left = is_left(c) end
       cells[c] = left and cell .. gap or gap .. cell
     end

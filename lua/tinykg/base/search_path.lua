@@ -60,11 +60,33 @@ function search_path.relative_last()
   add_last('cpath', cpath)
 end
 
+local function folder_of(file)
+  local folder = file:match('^(.*)/[^/]*$') or '.'
+  return is_absolute(folder) and folder or require('lfs').currentdir() .. '/' .. folder
+end
+
+--- The file of a module that lies beside a Lua file. ---@return string path
+function search_path.beside(file, name)
+  return folder_of(file) .. '/' .. name:gsub('%.', '/') .. '.lua'
+end
+
+--- The files of the loaded modules that lie beside a Lua file, by name.
+---@param file string ---@return table<string, string>
+function search_path.loaded_beside(file)
+  local found = {}
+  for name in pairs(package.loaded) do
+    local path = search_path.beside(file, name)
+    local elsewhere = package.searchpath(name, package.path) -- where it is looked for first
+      or package.searchpath(name, package.cpath)
+    if not elsewhere and package.searchpath(name, path) then found[name] = path end
+  end
+  return found
+end
+
 --- Adds the folder of a Lua file at the end, for modules that lie beside it.
 ---@param file string
 function search_path.add_folder_of(file)
-  local folder = file:match('^(.*)/[^/]*$') or '.'
-  if not is_absolute(folder) then folder = require('lfs').currentdir() .. '/' .. folder end
+  local folder = folder_of(file)
   if folder:find('[;?]') then return end -- no entry can name such a folder
   add_last('path', folder .. '/?.lua')
 end

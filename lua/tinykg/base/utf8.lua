@@ -28,4 +28,38 @@ function utf8.valid(text)
   return table.concat(parts)
 end
 
+--- The text without a byte order mark, with which some editors and spreadsheets begin a file.
+---@param text string ---@return string
+function utf8.unmarked(text) return (text:gsub('^\239\187\191', '')) end
+
+-- First and last code points that a terminal shows in two columns (East Asian wide characters, most
+-- pictographs), and in none (combining marks, joiners, selectors).
+local WIDE = {{0x1100, 0x115F}, {0x2E80, 0xA4CF}, {0xAC00, 0xD7A3}, {0xF900, 0xFAFF},
+              {0xFE30, 0xFE6F}, {0xFF00, 0xFF60}, {0xFFE0, 0xFFE6}, {0x1F300, 0x1FAFF},
+              {0x20000, 0x3FFFD}}
+local NONE = {{0x0300, 0x036F}, {0x200B, 0x200F}, {0x202A, 0x202E}, {0x20D0, 0x20FF},
+              {0xFE00, 0xFE0F}}
+
+local function is_in(ranges, code)
+  for _, range in ipairs(ranges) do
+    if code >= range[1] and code <= range[2] then return true end
+  end
+  return false
+end
+
+--- How many columns of a terminal a line takes.
+---@param text string without control characters; bytes that are not UTF-8 take one each
+---@return integer
+function utf8.columns(text)
+  if not text:find('[\128-\255]') then return #text end
+  local n = 0
+  for first, rest in utf8.valid(text):gmatch('([%z\1-\127\192-\255])([\128-\191]*)') do
+    local code = first:byte() % 2 ^ math.max(1, 6 - #rest)
+    if #rest == 0 then code = first:byte() end
+    for byte in rest:gmatch('.') do code = code * 64 + byte:byte() % 64 end
+    n = n + (is_in(WIDE, code) and 2 or is_in(NONE, code) and 0 or 1)
+  end
+  return n
+end
+
 return utf8

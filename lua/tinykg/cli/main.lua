@@ -112,7 +112,8 @@ local function script(path, ...)
   _G.arg = {[0] = path, ...}
   local result = run_lua(chunk, ...)
   if type(result) == 'table' and type(result.complete) == 'function' and result.build then
-    leave{usage = ('%s is a recipe: tinykg run %s --data DIR'):format(path, path)}
+    leave{usage = ('%s is a recipe: tinykg run %s --data DIR'):format(path,
+      require('tinykg.run.folder.origin').quoted(path))}
   end
 end
 

@@ -1,5 +1,6 @@
 --- The settings of `tinykg run`, checked before anything is loaded. With --resume, settings that
 --- are not on the command line come from the folder.
+local lfs = require 'lfs'
 local tables = require 'tinykg.base.tables'
 local begun_folder = require 'tinykg.cli.begun_folder'
 local folder = require 'tinykg.run.folder'
@@ -129,6 +130,12 @@ local function check_resume(a)
   options.choice(a.from or 'last', {'last', 'last-1'}, '--from: %s is not last or last-1')
 end
 
+--- Whether two paths lead to the same folder, which is there.
+local function same_folder(a, b)
+  local one, other = lfs.attributes(a), lfs.attributes(b)
+  return one and other and one.ino == other.ino and one.dev == other.dev
+end
+
 local OF_MODEL = {'recipe', 'shown', 'data', 'data_set', 'bits', 'rounding'}
 
 --- Fills in what --extend takes from the run that is extended: recipe, data set, options.
@@ -139,6 +146,9 @@ local function extend(a)
     usage('--extend: %s is a sweep: name one of its runs', a.extend)
   end
   if #a.recipe > 1 then usage('--extend: one recipe, that of the run') end
+  if a.out and same_folder(a.out, a.extend) then
+    usage('--extend: %s is that run\'s own folder: name another --out', a.out)
+  end
   for _, key in ipairs(OF_MODEL) do
     local given = a[key]
     if given == nil or type(given) == 'table' and #given == 0 then a[key] = known[key] end
@@ -187,7 +197,8 @@ return function(a)
     usage('run: a recipe is needed: tinykg run recipes/kgcn.lua --data DIR')
   end
   if not a.data or a.data == '' then
-    usage('run: --data DIR is needed (tinykg data demo DIR makes one)')
+    usage('run: --data DIR is needed (%s)', a.resume and 'not with --resume --out DIR without a '
+          .. 'recipe, which goes on with the settings there' or 'tinykg data demo DIR makes one')
   end
   if a.out == '' then usage('--out: a folder is needed') end
   local set, seeds, search = options.pairs(a.set, '--set'), seeds_of(a.seed or '1'),

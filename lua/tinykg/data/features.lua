@@ -18,6 +18,7 @@ local runtime = require 'tinykg.engine.runtime'
 local store = require 'tinykg.store'
 local tables = require 'tinykg.base.tables'
 local tensor = require 'tinykg.engine.tensor'
+local utf8 = require 'tinykg.base.utf8'
 
 local features = {}
 
@@ -67,8 +68,10 @@ end
 -- ---- whose rows they are ----
 
 local function lines_of(path)
-  local text, list = assert(read_file(path)), {}
-  for line in text:gsub('\r\n', '\n'):gmatch('([^\n]*)\n?') do list[#list + 1] = line end
+  local text, list = utf8.unmarked(assert(read_file(path))), {}
+  for line in text:gmatch('([^\n]*)\n?') do -- as names in tables are read
+    list[#list + 1] = line:match('^%s*(.-)%s*$')
+  end
   while list[#list] == '' do list[#list] = nil end
   return list
 end

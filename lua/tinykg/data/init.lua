@@ -86,7 +86,8 @@ local function drop_repeats(raw)
     end
   end
   if contradictions > 0 then
-    warn(raw, '%d interactions have label 1 and label 0: the latest counts', contradictions)
+    warn(raw, '%s label 1 and label 0: the latest counts',
+         contradictions == 1 and '1 interaction has' or contradictions .. ' interactions have')
   end
   local graph, n = raw.graph, raw.graph.n
   graph.n = arrays.unique_triples(n, graph.heads, graph.relations, graph.tails, graph.weights)
@@ -132,8 +133,8 @@ local function apply_threshold(raw, options)
   if threshold then
     if not raw.all then error('rating_threshold: the interactions have no ratings', 0) end
     raw.all, raw.dropped.ratings = filter.threshold(raw.all, threshold)
-    raw.notes[#raw.notes + 1] = ('%d ratings below %g dropped'):format(raw.dropped.ratings,
-      threshold)
+    raw.notes[#raw.notes + 1] = ('%s below %g dropped'):format(
+      format.count(raw.dropped.ratings, 'rating'), threshold)
   end
 end
 
@@ -302,9 +303,11 @@ local function build(dir, options)
   raw.feature_rows = features.read(dir, raw)
   note_weights(raw)
   if raw.dropped.duplicates > 0 then
-    warn(raw, '%d repeated interactions dropped', raw.dropped.duplicates)
+    warn(raw, '%s dropped', format.count(raw.dropped.duplicates, 'repeated interaction'))
   end
-  if raw.dropped.triples > 0 then warn(raw, '%d repeated triples dropped', raw.dropped.triples) end
+  if raw.dropped.triples > 0 then
+    warn(raw, '%s dropped', format.count(raw.dropped.triples, 'repeated triple'))
+  end
   return assemble(raw, source, dir, task)
 end
 

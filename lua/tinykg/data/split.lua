@@ -161,6 +161,20 @@ split.methods = methods
 --- The methods that need times.
 split.by_time = { time = true, time_global = true, leave_one_out = true }
 
+local LAST = 253402300800 -- seconds of the year 10000
+
+--- The first and the last time, as dates where they are seconds since 1970.
+local function span_of(all)
+  local first, last = math.huge, -math.huge
+  for i = 0, all.n - 1 do
+    first, last = math.min(first, all.times[i]), math.max(last, all.times[i])
+  end
+  if first < 0 or last >= LAST then
+    return ('%.14g to %.14g, which are no seconds since 1970'):format(first, last)
+  end
+  return os.date('!%Y-%m-%d', first) .. ' to ' .. os.date('!%Y-%m-%d', last)
+end
+
 --- Splits rows by a method.
 ---@param all table
 ---@param users number
@@ -179,7 +193,9 @@ function split.apply(all, users, method, ratios, seed, at)
   local train, valid, test = at_dates(all, ratios, at)
   name = 'time at ' .. table.concat(list_of(at), ', ')
   for k, part in ipairs { train, valid, test } do
-    if part.n == 0 then error(('%s: %s has no rows'):format(name, split.parts[k]), 0) end
+    if part.n == 0 then
+      error(('%s: %s has no rows: times are %s'):format(name, split.parts[k], span_of(all)), 0)
+    end
   end
   return train, valid, test, name
 end

@@ -74,8 +74,8 @@ return function(raw)
   end
   local alike, example = called_like_users(raw)
   if alike > 0 then
-    warn("%d entities are called as users are ('%s'): they are not linked, users are no entities",
-         alike, example)
+    warn("%s called as users are ('%s'): not linked, users are no entities",
+         alike == 1 and '1 entity is' or alike .. ' entities are', example)
   end
   warn_labels(raw, warn)
   for _, kind in ipairs{'users', 'items', 'entities', 'relations'} do

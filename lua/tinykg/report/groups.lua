@@ -19,10 +19,21 @@ local groups = {}
 
 local NOT_SETTINGS = {seed = true, recipe = true, data = true, data_options = true,
                       data_set = true, options = true, bits_asked = true, budget = true,
-                      chosen = true, recipe_sha256 = true, origin = true, scaled = true}
+                      chosen = true, recipe_sha256 = true, modules = true, origin = true,
+                      scaled = true}
+
+--- The beginnings of the hashes of a recipe and of the modules that it reads: runs of a recipe and
+--- of what it was before it was edited are no seeds of one model.
+local function program_of(config)
+  local hashes = {config.recipe_sha256}
+  for _, name in ipairs(tables.sorted_keys(config.modules or {})) do
+    hashes[#hashes + 1] = config.modules[name]
+  end
+  return table.concat(tables.map(hashes, function(hash) return tostring(hash):sub(1, 8) end), ' ')
+end
 
 local function settings_of(config)
-  local settings = {}
+  local settings = {['run program'] = program_of(config)}
   for name, value in pairs(config) do
     if not NOT_SETTINGS[name] then settings['run ' .. name] = format.setting(value) end
   end
@@ -124,13 +135,15 @@ end
 --- Sets the columns, settings that differ within a recipe or say how a run was made, and `others`,
 --- settings that differ only between recipes.
 local function find_columns(section)
-  local columns, others = {}, differing(section.groups)
+  local columns, differs_within, others = {}, {}, differing(section.groups)
   for _, list in ipairs(by_recipe(section.groups)) do
-    for key in pairs(differing(list)) do columns[key] = true end
+    for key in pairs(differing(list)) do columns[key], differs_within[key] = true, true end
   end
   for key in pairs(others) do
     if key:match('^run') and key ~= 'run recipe_file' then columns[key] = true end
   end
+  local program = 'run program' -- differs between recipes anyway
+  columns[program], others[program] = differs_within[program], nil
   for key in pairs(columns) do others[key] = nil end
   section.columns, section.others = as_columns(columns), as_columns(others)
 end

@@ -6,6 +6,7 @@ local count = require('tinykg.base.format').count
 local data_set = require 'tinykg.run.data_set'
 local folder = require 'tinykg.run.folder'
 local json_checksum = require 'tinykg.run.folder.json_checksum'
+local modules = require 'tinykg.run.folder.modules'
 local names = require 'tinykg.run.folder.names'
 local per_user = require 'tinykg.run.folder.per_user'
 local restore = require 'tinykg.data.restore'
@@ -68,6 +69,8 @@ checks['recipe.lua'] = function(self)
   if not chunk then wrong('%s', message) end
   local hash = self.config.recipe_sha256
   if hash and hash ~= sha256(text) then wrong('not the recipe that the run began with') end
+  local module = modules.changed(self.config.modules, self.config.recipe_file)
+  if module then wrong('%s, which it reads, has changed since', module) end
   return hash and 'as it was when the run began' or 'Lua'
 end
 

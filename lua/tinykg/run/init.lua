@@ -15,12 +15,14 @@ local format = require 'tinykg.base.format'
 local json = require 'tinykg.base.json'
 local memory_columns = require 'tinykg.train.memory.columns'
 local memory_plan = require 'tinykg.train.memory.plan'
+local modules = require 'tinykg.run.folder.modules'
 local messages = require 'tinykg.run.messages'
 local origin = require 'tinykg.run.folder.origin'
 local output_folder = require 'tinykg.run.output_folder'
 local parameters = require 'tinykg.run.folder.parameters'
 local per_user = require 'tinykg.run.folder.per_user'
 local ranks = require 'tinykg.engine.ranks'
+local resume = require 'tinykg.run.resume'
 local runtime = require 'tinykg.engine.runtime'
 local scale = require 'tinykg.train.start.scale'
 local C = require 'tinykg.engine.lib'
@@ -38,7 +40,8 @@ local ways = require 'tinykg.engine.profile.ways'
 local function config_of(o)
   local s, chosen = o.settings, tk.ways()
   return {recipe = o.recipe.name, recipe_file = folder.absolute(o.path),
-          recipe_sha256 = sha256(o.text), data = folder.absolute(o.data),
+          recipe_sha256 = sha256(o.text), modules = modules.loaded(o.path),
+          data = folder.absolute(o.data),
           data_options = o.data_options, data_set = o.data_set, options = o.options,
           scaled = o.scaled, seed = o.seed, ranks = ranks.size() > 1 and ranks.size() or nil,
           bits = s.bits, bits_asked = s.bits_asked, budget = s.budget, chosen = s.chosen,
@@ -108,14 +111,18 @@ end
 
 -- ---- the run ----
 
---- The summary of a folder's run if that has nothing left to do, else nil.
+--- The summary of a folder's run if that has nothing left to do, else nil. Errors: the run has gone
+--- further than is asked for; but successive halving asks for the first epochs of one that has.
 local function summary_of_done(path, o)
   local summary = folder.read(path, 'summary.json')
+  local why = o.resume ~= 'if the same' and resume.beyond(path, o.options)
+  if why then error(('%s: %s: another --out begins anew'):format(path, why), 0) end
   if not summary then return nil end
   local was = folder.config(path).options
   local more = o.options.epochs > summary.epochs
   local stopped_early = o.options.patience == was.patience and summary.epochs < was.epochs
-  return (not more or stopped_early) and summary or nil
+  local lacks = o.options.per_user and not folder.has(path, 'per_user.tsv')
+  return (not more or stopped_early) and not lacks and summary or nil
 end
 
 local function summary_if_done(path, o) return ranks.of_first(summary_of_done, path, o) end
@@ -314,16 +321,17 @@ end
 local function scale_to(o, data)
   if o.settings.steps then return nil end
   local changed, steps = scale(o.recipe, o.options, data)
-  local texts, was = {}, {}
-  for _, name in ipairs(tables.sorted_keys(changed)) do
-    texts[#texts + 1] = ('%s=%d for %g'):format(name, changed[name], o.options[name])
+  local texts, keeps, was = {}, {}, {}
+  for i, name in ipairs(tables.sorted_keys(changed)) do
+    texts[i] = ('%s=%d for %g'):format(name, changed[name], o.options[name])
     was[name] = o.options[name]
+    keeps[i] = ('--set %s=%g'):format(name, was[name])
   end
   if #texts == 0 then return nil end
   o.scaled = was
   change(o, changed)
-  return ('note: a small set, %s per epoch: %s (--set epochs=%d keeps the default)'):format(
-    format.count(steps, 'step'), table.concat(texts, ', '), was.epochs or o.options.epochs)
+  return ('note: a small set, %s per epoch: %s (the defaults: %s)'):format(
+    format.count(steps, 'step'), table.concat(texts, ', '), table.concat(keeps, ' '))
 end
 
 --- Loads the data and makes the run: {run, save, events, data, load_s (seconds), exact (its plan at
@@ -349,7 +357,7 @@ local function train_to_end(o, path, run, save)
     terminal.clear_line(2) -- the ^C
     save.now()
     if not o.settings.silent then
-      io.stderr:write('stopped; to go on: tinykg run --resume --out ', path, '\n')
+      io.stderr:write('stopped; to go on: tinykg run --resume --out ', origin.quoted(path), '\n')
     end
   end
   error(result, 0)
@@ -383,6 +391,7 @@ local function run_once(o)
   if resuming then as_it_was(o, path) end
   local summary = resuming and summary_if_done(path, o)
   if summary then
+    if ranks.of_first(lfs.attributes, o.data, 'mode') then load_data(o, path, true) end
     if loud then print('finished before; nothing to do') end
   else
     local ok, made = xpcall(prepare, source_line.handler, o, path, resuming)

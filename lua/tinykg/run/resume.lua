@@ -1,6 +1,7 @@
 --- Decides whether the run in a folder may go on with a given configuration.
 local tables = require 'tinykg.base.tables'
 local folder = require 'tinykg.run.folder'
+local modules = require 'tinykg.run.folder.modules'
 local sha256 = require 'tinykg.engine.sha256'
 
 local resume = {}
@@ -9,6 +10,7 @@ local resume = {}
 local FREE = {epochs = true, patience = true, per_user = true}
 
 local function text_of(value)
+  if value == nil then return 'not given' end
   if type(value) == 'number' and value % 1 == 0 then return ('%.0f'):format(value) end
   if type(value) ~= 'table' then return tostring(value) end
   local parts = {}
@@ -67,7 +69,8 @@ function resume.differs(path, config, text, recipe)
   local function fixed(c)
     return {recipe = c.recipe, data = not was.data_set and c.data or nil, seed = c.seed,
             bits = c.bits_asked or c.bits, rounding = was.bits ~= 32 and c.rounding or nil,
-            steps = c.steps,
+            steps = c.steps, budget = config.budget and c.budget or nil,
+            extend = config.extend and c.extend or nil,
             options = c.options, data_options = c.data_options}
   end
   local why = resume.difference(fixed(was), fixed(config))
@@ -77,6 +80,26 @@ function resume.differs(path, config, text, recipe)
       was.options.epochs, config.options.epochs)
   end
   if was_other(path, was, text) then return 'the recipe has changed since' end
+  local module = modules.changed(was.modules, config.recipe_file)
+  if module then return module .. ', which the recipe reads, has changed since' end
+end
+
+--- Says how the run of a folder has gone further than asked for now, as a clause, or nil: what it
+--- has is then not the result that was asked for.
+---@param path string ---@param asked {epochs: number?, patience: number?}
+---@return string? why
+function resume.beyond(path, asked)
+  local summary, patience = folder.read(path, 'summary.json'), folder.config(path).options.patience
+  local log = summary and {} or folder.log(path)
+  local made = summary and summary.epochs or #log > 0 and log[#log].epoch or 0
+  if asked.epochs and made > asked.epochs then
+    return ('has made %.0f epochs, more than epochs=%.0f'):format(made, asked.epochs)
+  end
+  local sooner = summary and patience and asked.patience and asked.patience > 0
+    and (patience == 0 or asked.patience < patience)
+  if sooner and made >= (asked.epochs or made) then
+    return ('ended with patience=%.0f, not with patience=%.0f'):format(patience, asked.patience)
+  end
 end
 
 return resume

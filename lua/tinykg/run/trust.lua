@@ -2,6 +2,7 @@
 --- belongs to the user.
 local lfs = require 'lfs'
 local folder = require 'tinykg.run.folder'
+local modules = require 'tinykg.run.folder.modules'
 local posix = require 'tinykg.base.posix'
 local read_file = require 'tinykg.base.read_file'
 local sha256 = require 'tinykg.engine.sha256'
@@ -65,6 +66,10 @@ function trust.recipe(path, config, trusted)
   if not text then return original(path, config, trusted) end
   if config.recipe_sha256 and sha256(text) ~= config.recipe_sha256 then
     io.stderr:write('note: ', path, '/recipe.lua has changed since the run began\n')
+  end
+  local module = modules.changed(config.modules, config.recipe_file)
+  if module then
+    io.stderr:write('note: ', module, ', which its recipe reads, has changed since the run began\n')
   end
   return path .. '/recipe.lua'
 end

@@ -3,6 +3,7 @@
 --- sweep does what is left: finished jobs stay, interrupted ones go on, failed ones start anew.
 local atomic_file = require 'tinykg.base.atomic_file'
 local best_point = require 'tinykg.sweep.best_point'
+local checksums = require 'tinykg.store.checksums'
 local clock = require 'tinykg.base.clock'
 local tables = require 'tinykg.base.tables'
 local display = require 'tinykg.sweep.display'
@@ -13,6 +14,7 @@ local must = require 'tinykg.base.must'
 local options = require 'tinykg.cli.options'
 local output_folder = require 'tinykg.run.output_folder'
 local process = require 'tinykg.sweep.process'
+local quoted = require('tinykg.run.folder.origin').quoted
 local recipe_file = require 'tinykg.train.recipe_file'
 local resume = require 'tinykg.run.resume'
 local search = require 'tinykg.sweep.search'
@@ -49,7 +51,8 @@ local function finish(job, how, status)
   elseif how == 'exited' and status == 130 or how == 'killed' and status == 2 then
     job.state = 'stopped'
   elseif how == 'exited' then
-    job.message = last:gsub('^tinykg: ', '')
+    job.message = last ~= '' and last:gsub('^tinykg: ', '')
+      or ('status %d, and nothing in output.txt: is the disk full?'):format(status)
     local diverged = job.message:find('try a smaller lr', 1, true)
       or job.message:find(': NaN at %[') or job.message:find(': %-?infinity at %[') -- --check
     job.state = diverged and 'diverged' or 'failed'
@@ -118,10 +121,19 @@ end
 
 -- ---- the sweep ----
 
+local LONGEST = 60 -- bytes of recipes in a folder's name
+
+--- A name that only sweeps of the same recipes, grid and settings have: another sweep in the folder
+--- would take the place of what --resume reads there. Seeds may be added.
 local function default_folder(s, recipes)
-  local kind = s.search and 'search-' .. recipes[1].name:lower() or 'sweep'
-  return ('runs/%s-%s-%sbit%s'):format(kind, output_folder.data_name(s.data), s.bits,
-                                       output_folder.settings(s.options, s.data_options))
+  local names = table.concat(tables.map(recipes, function(one) return one.name:lower() end), '+')
+  if #names > LONGEST then
+    names = ('%d-recipes-%s'):format(#recipes, checksums.of_text(names))
+  end
+  local grid = s.arguments.grid and options.pairs(s.arguments.grid, '--grid')
+  return ('runs/%s-%s-%s-%sbit%s'):format(s.search and 'search' or 'sweep', names,
+    output_folder.data_name(s.data), s.bits, output_folder.settings(s.options, grid or {},
+                                                                  s.data_options))
 end
 
 --- The settings that all jobs of a sweep have.
@@ -142,6 +154,21 @@ local function check_sweep(out, s)
            .. 'jobs have to previous/'):format(out, why), 0)
 end
 
+--- Refuses jobs whose folders have gone further than these settings ask for: what they have would
+--- be shown as the result of fewer epochs.
+---@param list Job[]
+local function check_beyond(s, list)
+  for _, job in ipairs(s.force and {} or list) do
+    local o = tables.merged(s.options, job.point.options)
+    local why = folder.has(job.path, 'config.json') and resume.beyond(job.path,
+      {epochs = tonumber(o.epochs), patience = tonumber(o.patience)})
+    if why then
+      error(('%s: %s: name another --out, or --force moves it to previous/'):format(job.path, why),
+            0)
+    end
+  end
+end
+
 local function open_folder(s, loaded)
   local out, a = s.out or default_folder(s, loaded), s.arguments
   if folder.has(out, 'config.json') then
@@ -150,6 +177,7 @@ local function open_folder(s, loaded)
   must(atomic_file.mkdirs(out))
   folder.lock(out) -- until this process ends
   check_sweep(out, s)
+  check_beyond(s, s.search and search.jobs(s, loaded[1], out) or jobs_of.all(s, loaded, out))
   local recipes = tables.map(s.recipes, function(path)
     return folder.absolute(recipe_file.locate(path))
   end)
@@ -168,7 +196,7 @@ local function finish_sweep(s, jobs, out, stopped)
   local failed = summary.count(jobs, 'failed')
     + (s.search and 0 or summary.count(jobs, 'diverged'))
   if stopped then
-    io.stderr:write('stopped; to go on: tinykg run --resume --out ', out, '\n')
+    io.stderr:write('stopped; to go on: tinykg run --resume --out ', quoted(out), '\n')
     error(require('tinykg.engine.runtime').interrupted, 0)
   elseif failed > 0 then
     error(('%d of %s failed; each folder has its output.txt'):format(

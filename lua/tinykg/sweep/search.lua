@@ -28,6 +28,14 @@ local function all_jobs(trials)
   return list
 end
 
+--- The jobs of all points; none where another program asks for them.
+---@param s table settings ---@param recipe {name: string, path: string} ---@param out string
+---@return Job[]
+function search.jobs(s, recipe, out)
+  if s.search.kind == 'ask' then return {} end
+  return all_jobs(tables.map(s.grid, function(point) return trial_of(s, recipe, point, out) end))
+end
+
 --- Refuses options that successive halving cannot have, before anything is written.
 ---@param s table settings
 function search.check(s)

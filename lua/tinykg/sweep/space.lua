@@ -52,7 +52,13 @@ function space.axis(item)
   if not key then return nil, ("'%s' is not key=a,b,c or key=a..b"):format(item) end
   local range, wrong = range_of(key, text)
   if wrong then return nil, ('%s: %s: %s'):format(key, text, wrong) end
-  return range or {key = key, values = values_of(text)}
+  if range then return range end
+  local values, seen = values_of(text), {}
+  for _, value in ipairs(values) do
+    if seen[value] then return nil, ('%s: %s is given twice'):format(key, value) end
+    seen[value] = true
+  end
+  return {key = key, values = values}
 end
 
 ---@param order string[] of the keys ---@return Point

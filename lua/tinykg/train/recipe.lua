@@ -206,7 +206,10 @@ local function convert(o, value)
   if type(o.default) == 'boolean' and (value == 'true' or value == 'false') then
     return value == 'true'
   end
-  error(string.format('option %s: %s is not a %s', o.name, tostring(value), type(o.default)), 0)
+  local kind = type(o.default) == 'boolean' and 'true or false' or 'a ' .. type(o.default)
+  local list = type(o.default) == 'number' and tostring(value):find('[,;]')
+    and (' (numbers have a point; --grid %s=%s runs with each of several)'):format(o.name, value)
+  error(string.format('option %s: %s is not %s%s', o.name, tostring(value), kind, list or ''), 0)
 end
 
 --- Errors: a value that is not among the option's choices.

@@ -31,6 +31,8 @@ function statistics.of_summary(group, ...)
   end))
 end
 
+statistics.LONGEST = 100000 -- items of a list that is evaluated
+
 --- Lengths of the lists that metrics are of, ascending. Errors: text that lists none, or what is no
 --- length.
 ---@param text string as option eval_k: 10,20 ---@return integer[]
@@ -38,8 +40,9 @@ function statistics.cuts(text)
   local list = {}
   for word in tostring(text):gmatch('[^,%s]+') do
     local k = tonumber(word)
-    if not k or k < 1 or k % 1 ~= 0 then
-      error(("option eval_k: '%s' is not a whole number >= 1"):format(word), 0)
+    if not k or k < 1 or k % 1 ~= 0 or k > statistics.LONGEST then
+      error(("option eval_k: '%s' is not a whole number from 1 to %d"):format(word,
+        statistics.LONGEST), 0)
     end
     list[#list + 1] = k
   end

@@ -140,8 +140,13 @@ describe('lengths of lists', function()
     assert.is_number(summary.test['ndcg@3'])
     assert.is_nil(summary.test['recall@20'])
     assert.matches('\nrecall@3 +0%.%d+ +0%.%d+ +0%.%d+\nrecall@5 ', text)
-    shell.gives(2, './tinykg run bpr-mf --data ' .. dir .. '/data --set eval_k=0 --out ' .. dir ..
-                '/x', "option eval_k: '0' is not a whole number >= 1\n$")
+    for _, wrong in ipairs{'0', '1e9'} do
+      shell.gives(2, ('./tinykg run bpr-mf --data %s/data --set eval_k=%s --out %s/x'):format(dir,
+        wrong, dir), "option eval_k: '" .. wrong .. "' is not a whole number from 1 to 100000\n$")
+    end
+    shell.gives(2, './tinykg eval --k 5,1e9 ' .. dir .. '/run', '%-%-k: .* from 1 to 100000\n$')
+    text = prints('eval --k 5,5,3 ' .. dir .. '/run')
+    assert.equal(2, select(2, text:gsub('recall@', '')))
   end)
 end)
 
@@ -196,5 +201,8 @@ describe('a run that extends another', function()
                   '%-%-extend: it is for one run, not for a sweep')
     shell.refuses('run bpr-mf --extend ' .. dir .. '/old-kgin --data ' .. dir .. '/new --out ' ..
                   dir .. '/no', 2, 'recipe BPR%-MF has no option')
+    shell.refuses(('run --extend %s/old-kgin --data %s/new --force --out %s/./old-kgin/'):format(
+      dir, dir, dir), 2, "%-%-extend: %S+ is that run's own folder: name another %-%-out")
+    assert.is_truthy(fixtures.bytes(dir .. '/old-kgin/best.safetensors'))
   end)
 end)

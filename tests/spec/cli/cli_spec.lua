@@ -314,6 +314,9 @@ describe('the command line', function()
 
   it('answers the doctor', function()
     assert.matches('vector code +%w+', prints('doctor'))
+    local zlib = pcall(require, 'zlib') and 'found\n'
+      or 'not found; only data convert %-%-gzip needs it'
+    assert.matches('\n  zlib +' .. zlib, prints('doctor'))
     refuses('doctor --opps', 2, "did you mean '%-%-ops'")
   end)
 end)

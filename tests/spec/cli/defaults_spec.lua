@@ -31,7 +31,7 @@ describe('on a small data set', function()
     local text, _, config = run('set', 'bpr-mf --set epochs=2')
     assert.equal(2, config.options.epochs)
     assert.equal(1, config.options.eval_every)
-    assert.matches('patience=%d+ for 10 %(%-%-set epochs=2 keeps', text)
+    assert.matches('patience=%d+ for 10 %(the defaults: %-%-set%s+patience=10%)', text)
     text = run('preset', 'kgcn --set preset=music --set epochs=1')
     assert.is_nil(text:find('a small set', 1, true))
     fixtures.write(dir .. '/own.lua', [[

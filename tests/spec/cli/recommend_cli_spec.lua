@@ -204,7 +204,7 @@ describe('tinykg recommend', function()
   end)
 
   it('reads lists that begin with a byte order mark, and from standard input', function()
-    local files = fixtures.dir{['u.txt'] = '\239\187\191ann\r\ncleo\r\n',
+    local files = fixtures.dir{['u.txt'] = '\239\187\191ann\r\n  cleo \r\n',
                                ['i.txt'] = '\239\187\191Ulysses\nDune\n'}
     local text = prints('recommend ' .. run .. ' -k 1 --users ' .. files .. '/u.txt')
     assert.matches('\nann\t1\t.*\ncleo\t1\t', text)

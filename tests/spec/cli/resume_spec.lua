@@ -246,7 +246,7 @@ end}
     for _, case in ipairs{
       {' --bits 8', 'bits was 32 and is 8 now'}, {' --seed 2', 'seed was 1 and is 2 now'},
       {' --set dim=8', 'option dim was 64 and is 8 now'},
-      {' --data-set split=time', 'option of the data split was nil and is time now'},
+      {' --data-set split=time', 'option of the data split was not given and is time now'},
     } do
       gives(1, begin .. case[1] .. ' --set epochs=2 --resume --out ' .. out,
         'cannot go on: ' .. case[2] .. ' %(another %-%-out begins anew%)')

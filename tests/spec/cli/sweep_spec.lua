@@ -72,7 +72,7 @@ describe('a sweep', function()
     text = gives(0, './tinykg run --resume --out ' .. out) -- knows the rest of the command
     assert.equal(2, select(2, text:gsub('before ', '')))
     gives(1, begin .. ' --set epochs=1 --set dim=8',
-      '^tinykg: %S+/again: holds a sweep with other settings: option dim was nil ' ..
+      '^tinykg: %S+/again: holds a sweep with other settings: option dim was not given ' ..
       'and is 8 now: [^\n]+\n$')
     assert.equal(before, fixtures.bytes(path))
     text = gives(0, begin .. ' --set epochs=1 --set dim=8 --force')
@@ -106,6 +106,27 @@ end}
     assert.equal('2 of 5', row_of(text, 'Crash')[2])
     assert.matches('\ntinykg: 3 of 5 runs failed; each folder has its output.txt\n$', text)
     assert.matches('no such luck', fixtures.bytes(out .. '/Crash-seed2/output.txt'))
+  end)
+
+  it('has a folder that no other recipe or grid has, if none is named', function()
+    local home, seen = os.getenv('TINYKG_HOME') or require('lfs').currentdir(), {}
+    for _, what in ipairs{'bpr-mf --seed 1,2', 'lightgcn --seed 1,2', 'bpr-mf lightgcn',
+                          'bpr-mf --grid dim=4,8', 'bpr-mf --grid dim=4,16',
+                          'bpr-mf --search random=1 --grid dim=4..8:int', 'bpr-mf --seed 1,2,3'} do
+      local text = gives(0, ('%s/tinykg run %s --data %s --data-set task=ranking ' ..
+        '--set epochs=1'):format(home, what, data), '', dir)
+      local folder = text:match('folder: (runs/[^\n]+)')
+      assert.equal(what == 'bpr-mf --seed 1,2,3' and 'bpr-mf --seed 1,2' or nil, seen[folder])
+      seen[folder] = what
+      assert.equal('table', type(read(dir .. '/' .. folder .. '/batch.json')))
+    end
+  end)
+
+  it('says that a job ended without a word', function()
+    fixtures.write(dir .. '/mute.lua', 'if table.concat(arg, " "):find("--of%-sweep") then ' ..
+      'os.exit(3) end\n' .. fixtures.bytes('recipes/bpr-mf.lua'))
+    gives(1, ('./tinykg run %s/mute.lua --data %s --seed 1,2 --out %s/mute'):format(dir, data, dir),
+          'seed2 +failed +0:00 +status 3, and nothing in output.txt: is the disk full%?\n')
   end)
 
   it('does not mind how much a job prints', function()
@@ -164,6 +185,7 @@ end}
   it('refuses what cannot be, before anything runs', function()
     for _, case in ipairs{
       {'--grid dims=1,2', 'KGCN has no option dims'}, {'--grid dim', "'dim' is not key=a,b,c"},
+      {'--grid dim=4,8,4', 'dim: 4 is given twice'}, {'--set dim=4,8', '--grid dim=4,8 runs'},
       {'--grid bits=3,2', "bits: '3' is not valid"}, {'--grid dim=a,b', 'dim: a is not a number'},
       {'--seed 1,2 --jobs 0', "jobs: '0' is not a whole number from 1 on"},
     } do

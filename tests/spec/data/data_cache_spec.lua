@@ -187,6 +187,22 @@ describe('the cache of data sets', function()
     assert.equal('kgat', set.format)
   end)
 
+  it('is not used by a program of the same version that reads otherwise', function()
+    local program, set = fixtures.dir{}, fixtures.dir(PLAIN)
+    shell.gives(0, ('cp -a lua tinykg %s/ && cp --parents engine/*.h engine/*/*.h %s')
+      :format(program, program))
+    local function cached()
+      local code = ("local cache = require 'tinykg.data.cache' cache.YOUNG = 0 " ..
+        "print(tk.data.load('%s', {cache = 'on'}).cached)"):format(set)
+      return shell.gives(0, ('./tinykg -e "%s"'):format(code), '', program):match('^%w+')
+    end
+    assert.same({'kept', 'read'}, {cached(), cached()})
+    for _, file in ipairs{'init', 'split', 'formats/plain', 'options/init', 'cache/file'} do
+      shell.gives(0, ('echo "-- other" >> %s/lua/tinykg/data/%s.lua'):format(program, file))
+      assert.same({'kept', 'read'}, {cached(), cached()})
+    end
+  end)
+
   it('is not kept nor used where it is turned off', function()
     local dir = fixtures.dir(KGAT)
     load(dir)

@@ -109,8 +109,11 @@ describe('a split at a date', function()
     end
     assert.equal('option at: it is for split=time, not ratio',
                  says{split = 'ratio', at = '2024-01-31'})
-    assert.equal('time at 2030-01-01: test has no rows',
+    assert.equal('time at 2030-01-01: test has no rows: times are 2023-12-31 to 2024-02-01',
                  says{at = '2030-01-01', ratios = {.7, .3, 0}})
+    local thousandths = {'user,item,timestamp', 'u,a,1600000000000', 'v,b,1600000000001'}
+    assert.matches('train has no rows: times are 1600000000000 to 1600000000001, which are no ' ..
+                   'seconds', fixtures.message(sets.plain, thousandths, nil, {at = '2024-01-31'}))
     assert.matches('have no times', fixtures.message(sets.plain, {'user,item', 'u,a', 'v,b'}, nil,
                                                      {at = '2024-01-31'}))
   end)

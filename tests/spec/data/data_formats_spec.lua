@@ -29,7 +29,8 @@ describe('data.load: which format', function()
   it('says that a folder is missing or is none', function()
     assert.equal('/nowhere/at/all: no such folder', fixtures.message(data.load, '/nowhere/at/all'))
     local file = fixtures.dir { x = '' } .. '/x'
-    assert.equal(file .. ': not a folder', fixtures.message(data.load, file))
+    assert.matches('^' .. file .. ': not a folder: a data set is a folder, with interactions.csv',
+                   fixtures.message(data.load, file))
   end)
 
   it('checks its options', function()

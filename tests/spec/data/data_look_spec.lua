@@ -43,6 +43,14 @@ describe('looking into a data set', function()
     refuses('data head ' .. dir .. ' -n -1', 2, '%-n')
   end)
 
+  it('aligns names of any script', function()
+    local names = fixtures.dir{['interactions.csv'] = {'user,item,split', 'Jürgen,книга,train',
+      'ann,本,train', 'e\204\129va,x,train'}}
+    assert.matches('\n   Jürgen  книга\n   ann     本\n   e\204\129va     x\n',
+                   prints('data head ' .. names))
+    assert.equal(8, require('tinykg.base.utf8').columns('日本🎬x\255'))
+  end)
+
   it('leaves out what a user did not take', function()
     local labelled = fixtures.dir{['interactions.csv'] = {'user,item,label,split',
       'ann,x,1,train', 'ann,y,0,train', 'bob,y,1,test', 'bob,x,0,valid'}}

@@ -25,9 +25,40 @@ describe('plain tables', function()
     assert.same({5, 4, 2}, {data.train.ratings[0], data.train.ratings[1], data.train.ratings[2]})
   end)
 
+  it('may leave the entity of an item empty: it is the one of its name, or has none', function()
+    local data = tk.data.load(fixtures.dir{
+      ['interactions.csv'] = {'user,item', 'u,a', 'u,b', 'u,c'},
+      ['kg.csv'] = {'head,relation,tail', 'A,r,x', 'b,r,x'},
+      ['items.csv'] = {'item,entity,title', 'a,A,One', 'b,,Two', 'c,"",Three'}},
+      {ratios = {1, 0, 0}})
+    assert.same({3, 4, 2}, {data.items, data.entities, data.graph.n})
+    assert.same({0, 1}, {data.graph.heads[0], data.graph.heads[1]})
+    assert.same('x', data.names.entities:name(3))
+  end)
+
   it('name the line of what is wrong', function()
     assert.equal('DIR/interactions.csv:3: 1 column separated by semicolons, expected 2',
                  sets.fails{['interactions.csv'] = {'user;item', 'a;b', 'c'}})
+  end)
+
+  it('given by number have a header if the first line has the names of fields', function()
+    for first, users in pairs{['user,item'] = 2, ['User_ID,item_id'] = 2, ['who,what'] = 3} do
+      local data = tk.data.load(fixtures.dir{['interactions.csv'] = {first, 'u,a', 'v,b'}},
+        {columns = {user = 1, item = 2}, ratios = {1, 0, 0}})
+      assert.equal(users, data.users)
+    end
+  end)
+
+  it('have no column that is two fields, but for the same numbers', function()
+    local files = {['interactions.csv'] = {'user,item,plays', 'u,a,3', 'u,b,5'}}
+    assert.equal('DIR/interactions.csv:1: column item cannot be both item and user ' ..
+                 '(option columns)', sets.fails(files, {columns = {user = 'item', item = 'item'}}))
+    assert.equal('DIR/interactions.csv:1: column plays cannot be both timestamp and weight ' ..
+                 '(option columns)',
+                 sets.fails(files, {columns = {weight = 'plays', timestamp = 'plays'}}))
+    local data = tk.data.load(fixtures.dir(files), {columns = {weight = 'plays', rating = 'plays'},
+      rating_threshold = 4, ratios = {1, 0, 0}})
+    assert.equal(1, data.train.n)
   end)
 
   it('have no other columns than those that are read', function()

@@ -71,7 +71,7 @@ describe('repeated interactions', function()
     local set = plain({ 'user,item,label', 'u,a1,1', 'u,a2,1', 'u,a1,0', 'u,a3,0', 'u,a2,1' }, nil,
       { ratios = { 1, 0, 0 } })
     assert.same({ '0 0 0', '0 1 1', '0 2 0' }, fixtures.pairs_of(set.train))
-    said(set.warnings, '^1 interactions have label 1 and label 0: the latest counts$')
+    said(set.warnings, '^1 interaction has label 1 and label 0: the latest counts$')
     said(set.warnings, '^2 repeated interactions dropped$')
   end)
 
@@ -115,7 +115,7 @@ describe('tables read otherwise than meant', function()
   it('entities called as users are', function()
     local kg = { KG[1], KG[2], 'u1,lives in,Berlin', 'u2,lives in,Rome' }
     said(plain(rows, { ['kg.csv'] = kg }).warnings,
-      "^2 entities are called as users are %('u1'%): they are not linked")
+      "^2 entities are called as users are %('u1'%): not linked")
     -- Numbers are alike by chance.
     assert.same({}, plain({ 'user,item', '1,a1', '2,a2' },
       { ['kg.csv'] = { KG[1], KG[2], '1,of,2' } }).warnings)

@@ -216,7 +216,7 @@ describe('known and info', function()
     assert.same({ min = 1, median = 2, mean = 3, max = 6, none = 0 }, info.per_user)
     assert.same({ min = 1, median = 1, mean = 1.5, max = 3, none = 0 }, info.per_item)
     assert.same({ min = 0, median = 0, mean = 4 / 7, max = 2, none = 4 }, info.degree)
-    assert.same({ '1 repeated triples dropped' }, info.warnings)
+    assert.same({ '1 repeated triple dropped' }, info.warnings)
     assert.matches('density 50 %%', tostring(info))
   end)
 

@@ -1,5 +1,5 @@
--- Whole graphs beyond what a case of ops_spec.lua shows: how they are packed, hubs, node ids too
--- many for a filter, partial sums by relation; and gradients of norms from low-bit codes.
+-- Whole graphs beyond what a case of ops_spec.lua shows: how they are packed, hubs, edges that are
+-- left out, many node ids, partial sums by relation; and gradients of norms from low-bit codes.
 local ffi = require 'ffi'
 local C = require 'tinykg.engine.lib'
 local tk = require 'tinykg'
@@ -184,7 +184,7 @@ describe('a graph with a hub of 60,000 edges', function()
   end)
 end)
 
-describe('edges of weight zero', function()
+describe('edges that are left out', function()
   -- rows of no edge, of one, of some, and of more than are looked at together
   local N, edges = 60, {}
   for head = 0, N - 1 do
@@ -199,7 +199,7 @@ describe('edges of weight zero', function()
     return reference.array({e}, function() return random() < part and random() + 0.5 or 0 end)
   end
 
-  it('add nothing to sums, whatever the width and the way', function()
+  it('have weight zero, whatever the width and the way', function()
     for _, d in ipairs {1, 16, 24, 32, 64, 80} do
       local x, r = noise {N, d}, noise {4, d}
       for part = 0, 1, 0.25 do
@@ -213,6 +213,30 @@ describe('edges of weight zero', function()
             local attributes, inputs = unpack(case)
             near(reference.ops[name](inputs, attributes),
                  with_threads(function() return op(name, attributes, inputs) end), 1e-3, name)
+          end
+        end
+      end
+    end
+  end)
+
+  it('have tails without a row, whatever the width and the way', function()
+    for _, d in ipairs {1, 16, 24, 32, 64, 80} do
+      for part = 0, 1, 0.25 do
+        local row_of, rows = {ids = true, shape = {N}}, 0
+        for t = 1, N do
+          local has = random() < part
+          row_of[t], rows = has and rows or -1, rows + (has and 1 or 0)
+        end
+        local x, r, w = noise {math.max(rows, 1), d}, noise {4, d}, weights(0.75)
+        for way = 0, 1 do
+          local a = {i = {N, N, e, packed.graph.layout + way * graphs.BACKWARD}}
+          for name, case in pairs{aggregate_indexed = {{packed, x, row_of}, {packed, x, row_of, w}},
+                                  aggregate_mul_indexed = {{packed, x, r, row_of},
+                                                           {packed, x, r, row_of, w}}} do
+            for _, inputs in ipairs(case) do
+              near(reference.ops[name](inputs, a),
+                   with_threads(function() return op(name, a, inputs) end), 1e-2, name)
+            end
           end
         end
       end

@@ -149,10 +149,11 @@ describe('a run', function()
     local names = set.names
     local entity = set.items + 3
     local function word(user) return (names.users:name(user):gsub(' ', '_')) end
-    fixtures.write(dir .. '/v.txt', {'3 4', word(5) .. ' 1 2 3 4', 'nobody 9 9 9 9',
+    fixtures.write(dir .. '/v.txt', {'\239\187\1913 4', word(5) .. ' 1 2 3 4', 'nobody 9 9 9 9',
                                      word(0) .. ' 5 6 7 8'})
-    fixtures.write(dir .. '/e.tsv', {names.entities:name(entity) .. '\t.1\t.2\t.3\t.4',
-                                     names.items:name(2) .. '\t4\t3\t2\t1'})
+    fixtures.write(dir .. '/e.tsv', {
+      '\239\187\191' .. names.entities:name(entity) .. '\t.1\t.2\t.3\t.4',
+      names.items:name(2) .. '\t4\t3\t2\t1'})
     local frozen = ' --set dim=4 --set epochs=1 --set frozen='
     local kgin = run('kgin', '--set pretrained=users:' .. dir .. '/v.txt,entities:' .. dir ..
       '/e.tsv' .. frozen .. 'users,entities', 'kgin')

@@ -2,6 +2,7 @@
 local data_look = require 'tinykg.cli.data_look'
 local format = require 'tinykg.base.format'
 local options = require 'tinykg.cli.options'
+local quoted = require('tinykg.run.folder.origin').quoted
 
 local function data_set_option(command)
   command:option('--data-set',
@@ -108,14 +109,15 @@ local function convert(a)
       to, a.format))
   end
   print(('written: %s (%s)'):format(to, a.format))
-  print('next: tinykg data info ' .. to)
+  print('next: tinykg data info ' .. quoted(to))
 end
 
 local function demo(a)
   require('tinykg.data.demo').write(a.dir, {users = a.users, items = a.items, seed = a.seed})
   print('written: ' .. a.dir)
-  print('next: tinykg data info ' .. a.dir)
-  print('      tinykg run recipes/kgcn.lua --data ' .. a.dir .. ' --bits 2')
+  print('next: tinykg data info ' .. quoted(a.dir))
+  print('      tinykg run kgin --data ' .. quoted(a.dir)
+    .. ' --data-set task=ranking --set lr=0.01 --set epochs=20 --bits 2')
 end
 
 local COMMANDS = {info = info, convert = convert, demo = demo}

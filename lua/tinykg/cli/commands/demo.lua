@@ -4,6 +4,7 @@ local lfs = require 'lfs'
 local tables = require 'tinykg.base.tables'
 local format_options = require 'tinykg.run.format_options'
 local options = require 'tinykg.cli.options'
+local quoted = require('tinykg.run.folder.origin').quoted
 local recipe_file = require 'tinykg.train.recipe_file'
 
 local SEEDS = {1, 2, 3}
@@ -52,6 +53,7 @@ end
 --- The commands that give the shown figures again.
 local function print_next(dir)
   local tinykg = lfs.attributes('tinykg', 'mode') == 'file' and './tinykg' or 'tinykg'
+  dir = quoted(dir)
   local what = ('recipes/%s --data %s/data --data-set task=ranking --bits %d'):format(SHOWN.file,
     dir, SHOWN.bits)
   local set = table.concat(tables.map(format_options(SHOWN.set), function(text)

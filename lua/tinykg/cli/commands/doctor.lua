@@ -61,7 +61,7 @@ local function op_table()
 end
 
 --- All that is reported: system_info.describe()'s fields, or `error`, why there are none; cache,
---- modules (found or not, by name), gnuplot (its version), missing (Debian's packages).
+--- modules (found or not, by name), gnuplot (its version), zlib, missing (Debian's packages).
 local function examine()
   local ok, m = pcall(system_info.describe)
   if not ok then
@@ -75,6 +75,7 @@ local function examine()
   end
   m.modules, m.missing = lua_modules()
   m.gnuplot = system_info.first_line('gnuplot --version')
+  m.zlib = pcall(require, 'zlib')
   return m
 end
 
@@ -107,6 +108,8 @@ local function print_all(m)
   end
   print('  gnuplot        ' .. (m.gnuplot
         or 'not found; only tk.plot needs it: apt-get install gnuplot-nox'))
+  print('  zlib           ' .. (m.zlib and 'found'
+        or 'not found; only data convert --gzip needs it: apt-get install lua-zlib'))
   if #m.missing > 0 then
     print('to get what is missing: apt-get install ' .. table.concat(m.missing, ' '))
   elseif not m.error then

@@ -6,6 +6,7 @@ local messages = require 'tinykg.run.messages'
 local options = require 'tinykg.cli.options'
 local progress = require 'tinykg.base.progress'
 local run_args = require 'tinykg.cli.run_args'
+local statistics = require 'tinykg.train.statistics'
 
 local function parser()
   local p = options.parser('tinykg eval', 'Metrics of finished or interrupted runs, with the ' ..
@@ -24,9 +25,9 @@ end
 
 local function cuts_of(text)
   local list = options.numbers(text, '--k')
-  for i, k in ipairs(list) do list[i] = options.whole(k, '--k', 1) end
+  for i, k in ipairs(list) do list[i] = options.whole(k, '--k', 1, statistics.LONGEST) end
   table.sort(list)
-  return list
+  return tables.unique(list)
 end
 
 --- Metrics of one run, and what they are of.

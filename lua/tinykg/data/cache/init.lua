@@ -63,15 +63,22 @@ local function stamps(dir, lines, youngest)
   return youngest
 end
 
+-- Folders of the program that decide what a loaded set is.
+local FOLDERS = { 'data', 'data/cache', 'data/formats', 'data/options', 'data/loader', 'engine',
+  'base' }
+
 local program -- the lines of the files that load data sets; they do not change while this runs
 
 local function program_lines()
   if not program then
     program = { ffi.string(lib.tkg_version()), jit.arch }
-    local dir = debug.getinfo(1, 'S').source:match('^@(.*)/') or '.'
-    local library = (os.getenv('TINYKG_LIB') or ''):match('^(.*)/') or dir .. '/../../../build'
-    for _, folder in ipairs { dir, dir .. '/formats', dir .. '/../engine', library } do
-      stamps(folder, program, 0)
+    local root = debug.getinfo(1, 'S').source:match('^@(.*)data/cache/init%.lua$')
+    local library = (os.getenv('TINYKG_LIB') or ''):match('^(.*)/') or root .. '../../build'
+    stamps(library, program, 0)
+    for _, folder in ipairs(FOLDERS) do
+      if stamps(root .. folder, program, 0) == 0 then
+        error(('%s%s: no file of the program'):format(root, folder), 0) -- they have moved
+      end
     end
   end
   return program

@@ -46,11 +46,27 @@ local function find_all(path, names, wanted, given)
       error(('%s:1: no column %s for %s (has %s)'):format(path, given[field], field,
         table.concat(names, ', ')), 0)
     end
-    -- If all columns are given by number, there is no header to find others in.
-    named = named or position ~= nil and type(given[field]) ~= 'number'
+    -- If all columns are given by number, there is no header to find others in, unless the first
+    -- line has the fields' own names there.
+    named = named or position ~= nil and (type(given[field]) ~= 'number'
+      or names[position]:lower():gsub('_id$', '') == field)
     found[field] = position
   end
   return found, named
+end
+
+-- Refuses a column that is to be two fields, unless both are the same numbers.
+local function check_apart(path, names, wanted, found)
+  local field_of = {}
+  for _, field in ipairs(tables.sorted_keys(found)) do
+    local position, kind = found[field], wanted[field]
+    local other = field_of[position]
+    if other and (kind ~= wanted[other] or not kind:find('^[fF]$')) then
+      error(('%s:1: column %s cannot be both %s and %s (option columns)'):format(path,
+        names[position], other, field), 0)
+    end
+    field_of[position] = field
+  end
 end
 
 local function check_required(path, names, found, required)
@@ -80,6 +96,7 @@ function header.layout(path, names, wanted, o)
     found, named = by_place(names, wanted, o.places), false
   end
   check_required(path, names, found, o.required or {})
+  check_apart(path, names, wanted, found)
   local kinds = tables.map(names, function() return '-' end)
   for field, position in pairs(found) do kinds[position] = wanted[field] end
   local unread = tables.map(named and names or {}, function(name, i)

@@ -20,7 +20,10 @@ for _, format in ipairs(formats) do choose.formats[format.name] = format end
 local function check_folder(dir)
   local mode = lfs.attributes(dir, 'mode')
   if not mode then error(('%s: no such folder'):format(dir), 0) end
-  if mode ~= 'directory' then error(('%s: not a folder'):format(dir), 0) end
+  if mode ~= 'directory' then
+    error(dir .. ': not a folder: a data set is a folder, with interactions.csv (user, item), or '
+      .. 'files of KGAT, KGCN or RecBole', 0)
+  end
 end
 
 local function nothing_found(dir)

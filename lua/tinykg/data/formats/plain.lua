@@ -16,6 +16,7 @@ local attributes = require 'tinykg.data.formats.attributes'
 local arrays = require 'tinykg.engine.arrays'
 local tables = require 'tinykg.base.tables'
 local files = require 'tinykg.data.formats.files'
+local format = require 'tinykg.base.format'
 local header = require 'tinykg.data.formats.header'
 local link = require 'tinykg.data.formats.link'
 local split = require 'tinykg.data.split'
@@ -160,10 +161,11 @@ local function attributes_hint(unread)
   return (' (--data-set attributes=%s makes relations of them)'):format(table.concat(unread, ','))
 end
 
--- Reads items.*: the entity of each item, its title, the columns that are attributes.
+-- Reads items.*: the entity of each item (an empty field names none), its title, the columns that
+-- are attributes.
 local function read_items_file(dir, items, tokens, raw, wanted_attributes)
   local entities, titles = arrays.dictionary(), arrays.dictionary()
-  local wanted = { item = 's', entity = 's', title = 'S' }
+  local wanted = { item = 's', entity = 'e', title = 'S' }
   local dictionaries = { item = items, entity = entities, title = titles }
   for _, name in ipairs(wanted_attributes) do
     wanted[name], dictionaries[name] = 'e', arrays.dictionary()
@@ -176,7 +178,8 @@ local function read_items_file(dir, items, tokens, raw, wanted_attributes)
   local title = at.title and read:ids(at.title)
   raw.titles = title and {} or nil
   for i = 0, read.n - 1 do
-    if entity then link.add(links, ids[i], tokens:add(entities:at(entity[i]))) end
+    local name = entity and entities:at(entity[i]) or ''
+    if name ~= '' then link.add(links, ids[i], tokens:add(name)) end
     local text = title and titles:at(title[i])
     if text and text ~= '' then raw.titles[ids[i]] = text end
   end
@@ -198,7 +201,8 @@ local function read_items(dir, items, tokens, raw, wanted_attributes)
   end
   if links.twice > 0 then
     raw.warnings[#raw.warnings + 1] =
-      ('%d lines of items ignored: their item or entity was there before'):format(links.twice)
+      ('%s of items ignored: item or entity was there before'):format(
+        format.count(links.twice, 'line'))
   end
   return links, found
 end

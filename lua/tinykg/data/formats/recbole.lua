@@ -7,6 +7,7 @@ local tables = require 'tinykg.base.tables'
 local attributes = require 'tinykg.data.formats.attributes'
 local arrays = require 'tinykg.engine.arrays'
 local files = require 'tinykg.data.formats.files'
+local format = require 'tinykg.base.format'
 local header = require 'tinykg.data.formats.header'
 local link = require 'tinykg.data.formats.link'
 local rows = require 'tinykg.data.rows'
@@ -227,7 +228,8 @@ function recbole.load(dir, options)
   end
   local alone = link.arrange(raw, users, items, tokens, relations, links)
   if alone > 0 then
-    raw.notes[#raw.notes + 1] = ('%d items without a link are entities of their own'):format(alone)
+    raw.notes[#raw.notes + 1] = format.count(alone, 'item')
+      .. ' without a link: entities of their own'
   end
   raw.names.items.titles = titles or nil
   return raw

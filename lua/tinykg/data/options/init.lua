@@ -57,7 +57,7 @@ end
 local known_options = {
   format = { function(v) return choose.formats[v] ~= nil end, 'one of ' .. keys(choose.formats) },
   split = { function(v) return split.methods[v] ~= nil end, 'one of ' .. keys(split.methods) },
-  ratios = { is_ratios, 'three shares that add up to 1, as {0.8, 0.1, 0.1}' },
+  ratios = { is_ratios, 'three shares that add up to 1, the first above 0, as 0.8:0.1:0.1' },
   valid_ratio = { function(v) return is_number(0, 1)(v) and v < 1 end, 'a share of 0 up to 1' },
   seed = { is_number(0, 2 ^ 53, true), 'an integer from 0' },
   kcore = { is_core, 'an integer from 0, or { user = n, item = n }' },

@@ -6,7 +6,7 @@ local tables = require 'tinykg.base.tables'
 -- Options that it need not have: with a value if there is one they default to.
 local LEFT_OUT = {['--out'] = true, ['--seed'] = true, ['--threads'] = true, ['--device'] = 'auto',
                   ['--bits'] = '32', ['--rounding'] = 'dither'}
-local FLAGS = {['--of-sweep'] = true, ['--force'] = true, ['--quiet'] = true}
+local FLAGS = {['--'] = true, ['--of-sweep'] = true, ['--force'] = true, ['--quiet'] = true}
 
 local command = {}
 
@@ -36,11 +36,22 @@ function command.words(line)
   return list
 end
 
+--- '--out=a' as '--out', 'a', of the options that are looked for. ---@param words string[]
+local function separated(words)
+  local list = {}
+  for _, word in ipairs(words) do
+    local name, value = word:match('^(%-%-[%l-]+)=(.*)$')
+    tables.append(list, LEFT_OUT[name] and {name, value} or {word})
+  end
+  return list
+end
+
 --- The command of runs that differ in their seeds only, as it is typed.
 ---@param words string[] of one of them, the program's name first ---@param seeds any[]
 ---@return string
 function command.again(words, seeds)
   local kept, at = {'tinykg'}, 2
+  words = separated(words)
   while at <= #words do
     local word, value = words[at], words[at + 1]
     local left_out = LEFT_OUT[word]

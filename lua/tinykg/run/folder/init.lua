@@ -100,12 +100,24 @@ local function beside(path)
   return close and (': did you mean %s%s?'):format(above, close) or ''
 end
 
+--- Says what a folder without config.json is.
+local function no_run(path)
+  if not folder.has(path, folder.SWEEP) then
+    return ': not the folder of a run (it has no config.json)'
+  end
+  local runs = tables.filter(folder_entries(path), function(name)
+    return folder.has(path .. '/' .. name, 'config.json')
+  end)
+  return ': a sweep, not a run' .. (runs[1] and (': name one of its runs, as %s/%s'):format(
+    path:gsub('(.)/+$', '%1'), runs[1]) or '')
+end
+
 --- The configuration of a run's folder. Raises one line if there is none. Older versions named the
 --- seed of the split only where it was not the run's.
 function folder.config(path)
   if not lfs.attributes(path, 'mode') then error(path .. ': no such run' .. beside(path), 0) end
   local config = folder.read(path, 'config.json')
-  if not config then error(path .. ': not the folder of a run (it has no config.json)', 0) end
+  if not config then error(path .. no_run(path), 0) end
   config.data_options = config.data_options or {}
   config.data_options.seed = config.data_options.seed or config.seed
   return config

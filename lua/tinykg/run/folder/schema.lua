@@ -55,7 +55,7 @@ end
 
 schema.CONFIG = {recipe = 'string', recipe_file = 'string?', data = 'string', options = 'table',
                data_options = 'table?', data_set = 'table?', seed = 'count', bits = 'count',
-               ways = 'table?'}
+               ways = 'table?', modules = 'table?'}
 
 schema.SUMMARY = {recipe = 'string', epochs = 'count', best_epoch = 'count', valid = 'table?',
                 test = 'table?', kept = {reference_bytes = 'number', stored_bytes = 'number'},

@@ -9,6 +9,7 @@ local json = require 'tinykg.base.json'
 local must = require 'tinykg.base.must'
 local read_file = require 'tinykg.base.read_file'
 local store = require 'tinykg.store'
+local utf8 = require 'tinykg.base.utf8'
 
 local SINGULAR = {users = 'user', items = 'item', entities = 'entity'}
 
@@ -38,7 +39,7 @@ local function parts_of(line, exported, kind)
 end
 
 local function of_text(path, kind)
-  local text = must(read_file(path))
+  local text = utf8.unmarked(must(read_file(path)))
   local tabs, rows, names, number, d = path:match('%.tsv$'), {}, {}, 0, nil
   local exported = text:match('^tensor\tkind\trow\tname\t')
   for line in text:gmatch('([^\n]*)\n?') do
