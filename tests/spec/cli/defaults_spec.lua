@@ -54,6 +54,8 @@ end}
     local _, whole, config = run('whole', command)
     assert.is_true(config.options.epochs > 10)
     assert.equal(10, config.scaled.epochs)
+    assert.equal(0, config.scaled.patience) -- more epochs than asked for may end early
+    assert.is_true(config.options.patience > 0)
     assert.matches('^finished before; nothing to do\n', (run('whole', command .. ' --resume')))
     local _, _, again = run('whole', command .. ' --resume --set epochs=' .. whole.epochs + 1)
     assert.equal(whole.epochs + 1, again.options.epochs)

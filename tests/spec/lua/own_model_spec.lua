@@ -223,6 +223,24 @@ describe('a recipe of one\'s own', function()
     assert.equal(2, #module:parameters())
   end)
 
+  it('sets values itself, as parameters without a gradient: the best epoch has them', function()
+    local function counting(m)
+      m.count = tk.parameter(tk.zeros(1))
+      m.on_epoch = function(self) self.count:copy(self.count + 1) end
+      m.loss = function(self, batch) return Model.loss(self, batch) + self.count:detach():sum() end
+    end
+    local recipe = tk.recipe{name = 'Own', build = function(d)
+      local m = {users = tk.nn.Embedding(d.users, 4), items = tk.nn.Embedding(d.items, 4)}
+      counting(m)
+      return setmetatable(m, Model)
+    end, metrics = {early = function(model) return -model.count:item() end}}
+    local result = train.run(recipe, data, recipe:complete{epochs = 3, batch_size = 16,
+                                                           metric = 'early'}, {quiet = true})
+    assert.equal(1, result.best_epoch)
+    assert.equal(0, result.test.early)
+    assert.equal(0, result.model.count:item())
+  end)
+
   it('may not train what would not be saved', function()
     local w = tk.parameter(tk.ones(4, 4))
     local what = 'a parameter [4, 4] is trained, but no field of the model leads to it'

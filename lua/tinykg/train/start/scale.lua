@@ -1,8 +1,9 @@
 --- Epochs, patience and eval_every for a small data set. Defaults are those of programs that were
 --- written for larger ones: there an epoch has hundreds of steps, here it may have two, and
 --- training would end before it has begun. So a run makes at least STEPS steps, and is not stopped
---- before WAIT steps brought nothing. What was asked for, presets too, stays as it is, and
---- so do defaults that a recipe without a `source` has of its own.
+--- before WAIT steps brought nothing, but then it is, also if by default it would not be: a step
+--- may take a second. What was asked for, presets too, stays as it is, and so do defaults that a
+--- recipe without a `source` has of its own.
 local STEPS, WAIT = 2000, 500
 local VALIDATIONS = 100 -- about so many at most, if there are more epochs than by default
 
@@ -28,7 +29,8 @@ return function(recipe, o, data)
       changed.eval_every = every
     end
   end
-  if not fixed 'patience' and o.patience > 0 and o.patience * every * steps < WAIT then
+  local stops = o.patience > 0 or changed.epochs ~= nil
+  if not fixed 'patience' and stops and o.patience * every * steps < WAIT then
     changed.patience = math.ceil(WAIT / (every * steps))
   end
   return changed, steps
