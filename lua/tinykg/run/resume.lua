@@ -69,7 +69,8 @@ function resume.differs(path, config, text, recipe)
   local function fixed(c)
     return {recipe = c.recipe, data = not was.data_set and c.data or nil, seed = c.seed,
             bits = c.bits_asked or c.bits, rounding = was.bits ~= 32 and c.rounding or nil,
-            steps = c.steps, budget = config.budget and c.budget or nil,
+            steps = c.steps,
+            budget = not was.budget and c.budget or nil, -- of one, the choice stays as it was
             extend = config.extend and c.extend or nil,
             options = c.options, data_options = c.data_options}
   end
