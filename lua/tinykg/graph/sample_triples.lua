@@ -61,7 +61,7 @@ return function(graph, n, what, o)
     fail("sample_triples: negatives '%s': uniform or tails", tostring(negatives))
   end
   packed.need_relations(graph, 'sample_triples')
-  if graph.edges == 0 then fail('sample_triples: this graph has no edges: see graph.edges first') end
+  if graph.edges == 0 then fail('sample_triples: this graph has no edges: see graph.edges') end
   local heads, relations, tails = sample_by(graph, n)
   local b = {heads = heads, relations = relations, tails = tails}
   if negatives == 'tails' then b.negatives, b.counts = of_others(graph, n, heads)
