@@ -20,7 +20,7 @@ local TABLES = {
   {name = 'dbbook2014', file = 'ranking.lua'},
   {name = 'tuned', file = 'tuned.lua'},
   {name = 'ml-100k', file = 'ranking.lua', data = 'recbole-ml-100k', bits = '32,8,4,2'},
-  {name = 'amazon-book', file = 'amazon-book.lua', bits = '32,2', seeds = '1,2,3'},
+  {name = 'amazon-book', file = 'amazon-book.lua'},
 }
 
 local function stop(text, ...)
