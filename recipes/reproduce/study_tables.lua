@@ -93,18 +93,20 @@ local function add_reached(lines, o, entries, metrics)
   end
 end
 
---- Adds a line: which means at fewer bits are below that at the first width by more than its
---- deviation over seeds.
+--- Adds a line: which means at fewer bits are below that at the first width, over as many seeds, by
+--- more than its deviation.
 local function add_lost(lines, o, entries, metrics)
   local first, lost, any = columns(o)[1], {}, false
   for _, entry in ipairs(entries) do
     for _, metric in ipairs(metrics) do
-      local exact, deviation = statistics(o, entry, first, metric)
+      local exact, deviation, seeds = statistics(o, entry, first, metric)
       for _, column in ipairs(columns(o)) do
-        local mean = deviation and not column.data_set and column.key ~= first.key
-          and statistics(o, entry, column, metric)
+        local mean, _, runs
+        if deviation and not column.data_set and column.key ~= first.key then
+          mean, _, runs = statistics(o, entry, column, metric)
+        end
         any = any or mean
-        if mean and mean < exact - deviation then
+        if mean and runs == seeds and mean < exact - deviation then
           lost[#lost + 1] = ('%s of %s at %s'):format(metric, entry.name, column.title)
         end
       end
