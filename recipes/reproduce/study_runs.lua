@@ -5,6 +5,7 @@ local json = require 'tinykg.base.json'
 local must = require 'tinykg.base.must'
 local read_file = require 'tinykg.base.read_file'
 
+local quoted = format.quoted
 local home = os.getenv 'TINYKG_HOME' or '.'
 
 ---@class Column a width, or a control at the first width
@@ -60,8 +61,6 @@ function study_runs.summaries(o, entry, column)
   end
   return list
 end
-
-local function quoted(text) return "'" .. text:gsub("'", "'\\''") .. "'" end
 
 --- Options of a command from settings; {RUN} in them is the folder of a run of the same seed.
 local function flags(o, name, settings, seed)

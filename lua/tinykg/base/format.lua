@@ -25,6 +25,11 @@ end
 --- Prints one line.
 function format.print(text) print(format.line(text)) end
 
+--- A word as a shell reads it. ---@param word string ---@return string
+function format.quoted(word)
+  return word:find('^[%w_%./,:=+@%%-]+$') and word or "'" .. word:gsub("'", "'\\''") .. "'"
+end
+
 --- Text in lines of at most so many columns, broken at blanks; a longer word has its own line.
 ---@param text any ---@param columns integer ---@param indent? string of all lines but the first
 ---@return string

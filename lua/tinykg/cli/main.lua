@@ -113,7 +113,7 @@ local function script(path, ...)
   local result = run_lua(chunk, ...)
   if type(result) == 'table' and type(result.complete) == 'function' and result.build then
     leave{usage = ('%s is a recipe: tinykg run %s --data DIR'):format(path,
-      require('tinykg.run.folder.origin').quoted(path))}
+      require('tinykg.base.format').quoted(path))}
   end
 end
 

@@ -357,7 +357,7 @@ local function train_to_end(o, path, run, save)
     terminal.clear_line(2) -- the ^C
     save.now()
     if not o.settings.silent then
-      io.stderr:write('stopped; to go on: tinykg run --resume --out ', origin.quoted(path), '\n')
+      io.stderr:write('stopped; to go on: tinykg run --resume --out ', format.quoted(path), '\n')
     end
   end
   error(result, 0)

@@ -14,7 +14,6 @@ local must = require 'tinykg.base.must'
 local options = require 'tinykg.cli.options'
 local output_folder = require 'tinykg.run.output_folder'
 local process = require 'tinykg.sweep.process'
-local quoted = require('tinykg.run.folder.origin').quoted
 local recipe_file = require 'tinykg.train.recipe_file'
 local resume = require 'tinykg.run.resume'
 local search = require 'tinykg.sweep.search'
@@ -192,7 +191,7 @@ local function finish_sweep(s, jobs, out, stopped)
   local failed = summary.count(jobs, 'failed')
     + (s.search and 0 or summary.count(jobs, 'diverged'))
   if stopped then
-    io.stderr:write('stopped; to go on: tinykg run --resume --out ', quoted(out), '\n')
+    io.stderr:write('stopped; to go on: tinykg run --resume --out ', format.quoted(out), '\n')
     error(require('tinykg.engine.runtime').interrupted, 0)
   elseif failed > 0 then
     error(('%d of %s failed; each folder has its output.txt'):format(

@@ -2,7 +2,6 @@
 local data_look = require 'tinykg.cli.data_look'
 local format = require 'tinykg.base.format'
 local options = require 'tinykg.cli.options'
-local quoted = require('tinykg.run.folder.origin').quoted
 
 local function data_set_option(command)
   command:option('--data-set',
@@ -109,14 +108,14 @@ local function convert(a)
       to, a.format))
   end
   print(('written: %s (%s)'):format(to, a.format))
-  print('next: tinykg data info ' .. quoted(to))
+  print('next: tinykg data info ' .. format.quoted(to))
 end
 
 local function demo(a)
   require('tinykg.data.demo').write(a.dir, {users = a.users, items = a.items, seed = a.seed})
   print('written: ' .. a.dir)
-  print('next: tinykg data info ' .. quoted(a.dir))
-  print('      tinykg run kgin --data ' .. quoted(a.dir)
+  print('next: tinykg data info ' .. format.quoted(a.dir))
+  print('      tinykg run kgin --data ' .. format.quoted(a.dir)
     .. ' --data-set task=ranking --set lr=0.01 --set epochs=20 --bits 2')
 end
 

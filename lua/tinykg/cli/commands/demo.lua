@@ -2,9 +2,9 @@
 --- known structure, beside two models that do not see the graph.
 local lfs = require 'lfs'
 local tables = require 'tinykg.base.tables'
+local format = require 'tinykg.base.format'
 local format_options = require 'tinykg.run.format_options'
 local options = require 'tinykg.cli.options'
-local quoted = require('tinykg.run.folder.origin').quoted
 local recipe_file = require 'tinykg.train.recipe_file'
 
 local SEEDS = {1, 2, 3}
@@ -53,7 +53,7 @@ end
 --- The commands that give the shown figures again.
 local function print_next(dir)
   local tinykg = lfs.attributes('tinykg', 'mode') == 'file' and './tinykg' or 'tinykg'
-  dir = quoted(dir)
+  dir = format.quoted(dir)
   local what = ('recipes/%s --data %s/data --data-set task=ranking --bits %d'):format(SHOWN.file,
     dir, SHOWN.bits)
   local set = table.concat(tables.map(format_options(SHOWN.set), function(text)
@@ -72,7 +72,7 @@ end
 
 return function(...)
   local a = options.parse(parser(), ...)
-  local tk, format = require 'tinykg', require 'tinykg.base.format'
+  local tk = require 'tinykg'
   require('tinykg.engine.lib').tkg_interrupt_watch(1)
   local dir, jobs = a.dir or 'runs/demo', {}
   require('tinykg.data.demo').write(dir .. '/data', DATA)

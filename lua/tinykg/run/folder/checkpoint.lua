@@ -13,9 +13,9 @@ local lfs = require 'lfs'
 local tables = require 'tinykg.base.tables'
 local C = require 'tinykg.engine.lib'
 local folder = require 'tinykg.run.folder'
+local format = require 'tinykg.base.format'
 local json = require 'tinykg.base.json'
 local must = require 'tinykg.base.must'
-local origin = require 'tinykg.run.folder.origin'
 local parameters = require 'tinykg.run.folder.parameters'
 local ranks = require 'tinykg.engine.ranks'
 local runtime = require 'tinykg.engine.runtime'
@@ -251,7 +251,7 @@ local function advice(path)
   if not all then return ' (there is no older one that is whole: --force begins anew)' end
   for _, t in pairs(all) do t:free() end
   return (' (the one before it is whole: tinykg run --resume --from last-1 --out %s)'):format(
-    origin.quoted(path))
+    format.quoted(path))
 end
 
 --- The tensors that rank 0 has read, on all ranks. ---@param all table<string, Tensor>? rank 0's

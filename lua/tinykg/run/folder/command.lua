@@ -1,5 +1,5 @@
 --- The command that trains a run again, from the one that trained it: without what it need not say.
-local origin = require 'tinykg.run.folder.origin'
+local format = require 'tinykg.base.format'
 local recipe_file = require 'tinykg.train.recipe_file'
 local tables = require 'tinykg.base.tables'
 
@@ -16,7 +16,7 @@ local function named(word)
   return name and recipe_file.of_name(name) == word and name or word
 end
 
---- The words of a command line that origin.quoted wrote.
+--- The words of a command line that format.quoted wrote.
 ---@param line string ---@return string[]
 function command.words(line)
   local list, word, at = {}, nil, 1
@@ -62,7 +62,7 @@ function command.again(words, seeds)
     at = at + 1
   end
   tables.append(kept, {'--seed', table.concat(tables.map(seeds, tostring), ',')})
-  return table.concat(tables.map(kept, origin.quoted), ' ')
+  return table.concat(tables.map(kept, format.quoted), ' ')
 end
 
 return command

@@ -1,22 +1,17 @@
 --- Where a run comes from, for config.json: the command, the commit of the folder that it was typed
 --- in, the machine.
 local lfs = require 'lfs'
+local format = require 'tinykg.base.format'
 local read_file = require 'tinykg.base.read_file'
 
 local origin = {}
-
---- A word as a shell reads it.
----@param word string ---@return string
-function origin.quoted(word)
-  return word:find('^[%w_%./,:=+@%%-]+$') and word or "'" .. word:gsub("'", "'\\''") .. "'"
-end
 
 --- The command line of this process; nil where it is not tinykg's.
 local function command()
   local words = {'tinykg'}
   if not (arg and arg[0] and arg[0]:find('cli/main%.lua$')) then return nil end
   for _, word in ipairs(arg) do
-    if word ~= '--of-sweep' then words[#words + 1] = origin.quoted(word) end
+    if word ~= '--of-sweep' then words[#words + 1] = format.quoted(word) end
   end
   return table.concat(words, ' ')
 end
