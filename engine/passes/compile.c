@@ -143,7 +143,8 @@ int tkg__compile(const tkg_tape *tape, const tkg_request *request, const tkg_pol
   if (!status && policy->fuse) tkg__fuse_gather(p);
   if (!status && policy->rows) status = tkg__prune_rows(p, &loss);
   if (!status && loss >= 0) {
-    status = add_backward(p, loss);
+    if (policy->fuse) status = tkg__share_ids(p); /* so that equal ids are kept once */
+    if (!status) status = add_backward(p, loss);
     if (!status && policy->fuse) tkg__fuse_gather(p); /* of what backward sums */
     p->arrived = p->tape->n;
     if (!status && request->optimizer) status = add_updates(p, request->optimizer);

@@ -34,13 +34,13 @@ types.declare_class('Tensor', Tensor, 'a tensor')
 local function wrap(pointer)
   return setmetatable({kept = ffi.gc(pointer, C.tkg_tensor_release)}, Tensor)
 end
+tensor.wrap = wrap
 
 local function lazy(tape, node)
   local t = setmetatable({tape = tape, node = node, generation = tape.generation}, Tensor)
   if tape.live then tape.live[t] = true end
   return t
 end
-tensor.wrap, tensor.lazy = wrap, lazy
 
 local out_tensor = ffi.new('tkg_tensor *[1]')
 local output_node = ffi.new('int32_t[1]')

@@ -64,8 +64,10 @@ end
 
 --- Row k of {heads, relations, tails} of the packed array's edges [edges].
 local function ends(self, k)
-  sizes(self)
-  return packed.ends(self, k)
+  local a = tensor.attribute()
+  a.i[0], a.i[1], a.i[2] = sizes(self)
+  a.i[3] = packed.forward(self.layout)
+  return record('triples', a, self.packed):rows(k, k):reshape(self.edges)
 end
 
 local function packed_tails(self)

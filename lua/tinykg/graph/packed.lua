@@ -4,7 +4,6 @@ local ffi = require 'ffi'
 local C = require 'tinykg.engine.lib'
 local arrays = require 'tinykg.engine.arrays'
 local runtime = require 'tinykg.engine.runtime'
-local tensor = require 'tinykg.engine.tensor'
 local check = runtime.check
 
 local packed = {}
@@ -86,28 +85,6 @@ function packed.read(graph, name)
   for p = 0, edges - 1 do out[p] = ids[p] end
   arrays.free(stored)
   return out
-end
-
-local recorded = setmetatable({}, {__mode = 'k'}) -- nodes of `ends` in a step, by packed array
-
---- Row k of {heads, relations, tails} of the edges. A step records it once: a model that asks for
---- it in each layer keeps it for backward once.
----@param graph table ---@param k integer ---@return Tensor int32 [edges]
-function packed.ends(graph, k)
-  local tape, counts, a = runtime.tape, graph.counts, tensor.attribute()
-  a.i[0], a.i[1], a.i[2], a.i[3] = counts.heads, counts.tails, counts.edges,
-    packed.forward(graph.layout)
-  local function record()
-    return tensor.record('triples', a, graph.packed):rows(k, k):reshape(counts.edges)
-  end
-  if tape == runtime.ambient then return record() end
-  local of = recorded[graph.packed]
-  if not of or of.tape ~= tape or of.generation ~= tape.generation then
-    of = {tape = tape, generation = tape.generation}
-    recorded[graph.packed] = of
-  end
-  of[k] = of[k] or record().node
-  return tensor.lazy(tape, of[k])
 end
 
 --- The head of each edge. ---@param graph table ---@return ffi.cdata* int32 [edges]
