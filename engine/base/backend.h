@@ -141,6 +141,8 @@ typedef struct tkg_backend {
   bool deals_rows;
   /* Whether those of scatter_add and sddmm_relation do too, which find rows of the whole by id. */
   bool finds_dealt_rows;
+  /* Whether kernels leave out the rows that `where` says (AGGREGATE_WHERE, MATMUL). */
+  bool leaves_out_rows;
   /* Bytes of a partial sum that `run` leaves, or run_tiles. NULL: of floats, one per element. */
   int64_t (*part_bytes)(const tkg_node *node, const tkg_node *const *in, bool tiled);
   /* Writes the sum of `parts` such, which lie at `all`, to the result. NULL: the engine does, in

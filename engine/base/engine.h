@@ -69,6 +69,11 @@ static inline bool tkg__for_library(const tkg_engine *engine, const tkg_node *n)
   return n->op == TKG_OP_AGGREGATE && engine->fast && has;
 }
 
+/* Whether kernels leave out rows that nobody reads (passes/neighborhood.c). */
+static inline bool tkg__leaves_out_rows(const tkg_engine *engine) {
+  return engine->backend->leaves_out_rows;
+}
+
 /* Adds a reference, which tkg_engine_release drops, for an object of the engine. */
 tkg_engine *tkg__engine_retain(tkg_engine *engine);
 

@@ -110,8 +110,9 @@ static bool keeps_rows(const noise *z, const tkg_node *n, int k) {
 }
 
 static bool goes_to_neighbours(const tkg_node *n, int k) {
-  return (n->op == TKG_OP_AGGREGATE || n->op == TKG_OP_AGGREGATE_MUL) && k == 1 &&
-         n->i[3] & TKG_GRAPH_LOOPLESS;
+  return (n->op == TKG_OP_AGGREGATE || n->op == TKG_OP_AGGREGATE_WHERE ||
+          n->op == TKG_OP_AGGREGATE_MUL) &&
+         k == 1 && n->i[3] & TKG_GRAPH_LOOPLESS;
 }
 
 static void pass_on(noise *z, int i) {

@@ -9,6 +9,7 @@
 #include "fp32_peak.h"
 #include "fuse_gather.h"
 #include "fuse_widen.h"
+#include "neighborhood.h"
 #include "plan.h"
 #include "prune_rows.h"
 #include "remove_aliases.h"
@@ -151,6 +152,8 @@ int tkg__compile(const tkg_tape *tape, const tkg_request *request, const tkg_pol
     if (!status) tkg__remove_aliases(p);
   }
   if (!status && policy->fuse) tkg__fuse_widen(p);
+  if (policy->rows && loss >= 0 && !status && tkg__leaves_out_rows(p->tape->engine))
+    status = tkg__leave_out_rows(p);
   if (!status && loss >= 0) status = tkg__save(p, policy);
   if (policy->fuse && loss >= 0 && !status) tkg__by_parts(p);
   if (!status && policy->fuse) status = tkg__share_ids(p);

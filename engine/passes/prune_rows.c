@@ -12,19 +12,23 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "neighborhood.h"
 
 typedef struct moved {
   int v, ids, to; /* new node `to` has the rows `ids` (a new node) of old node v */
 } moved;
 
 typedef struct rows {
-  bool forward_only;
+  bool forward_only, neighborhoods;
   const tkg_tape *old;
   tkg_tape *fresh;
   bool *read;     /* some node reads the value, or it is an output */
   bool *whole;    /* some reader needs the whole value */
+  bool *sums;     /* not whole, and computed from a sum over a graph of which rows are asked for */
+  bool *seen;     /* by a walk from a value to what it is computed from */
   int64_t *asked; /* rows that are gathered of a value, at most by one gather */
   int32_t *map;   /* old node -> new, of those that are whole */
+  int32_t *last;  /* the last whole value, but for leaves, that it is computed from, or -1 */
   moved *memo;
   int memo_count, memo_capacity;
 } rows;
@@ -195,32 +199,37 @@ static int emit_once(rows *z, int i) {
   return z->map[i] < 0 ? tkg__fail(TKG_E_MEMORY, "rows: no memory") : TKG_OK;
 }
 
-/* Whether all that rows of old value v are computed from has been emitted. */
-static bool ready(const rows *z, int v) {
-  if (z->whole[v]) return z->map[v] >= 0;
-  const tkg_node *n = node_of(z, v);
-  for (int k = 0; k < n->inputs; k++)
-    if (!ready(z, n->in[k])) return false;
-  return true;
+/* Finds of each value what it is computed from. A sum over a graph needs a whole value, which does
+ * not die with its rows if others do too. */
+static void find_origins(rows *z) {
+  for (int v = 0; v < z->old->n; v++) {
+    const tkg_node *n = node_of(z, v);
+    z->sums[v] = !z->whole[v] && is_sum(n);
+    z->last[v] = z->whole[v] && n->op != TKG_OP_LEAF ? v : -1;
+    for (int k = 0; k < n->inputs && !z->whole[v]; k++) {
+      z->sums[v] |= aligned(z, n, k) && z->sums[n->in[k]];
+      if (z->last[n->in[k]] > z->last[v]) z->last[v] = z->last[n->in[k]];
+    }
+  }
 }
 
-/* Whether rows of old value v are, or are computed from, a sum over a graph: it needs a whole
- * value, which does not die with it if others do too. */
-static bool sums(const rows *z, int v) {
-  const tkg_node *n = node_of(z, v);
-  bool sum = is_sum(n);
-  for (int k = 0; k < n->inputs && !sum; k++) sum = aligned(z, n, k) && sums(z, n->in[k]);
-  return sum && !z->whole[v];
+static void begin_walk(const rows *z) { memset(z->seen, 0, (size_t)z->old->n * sizeof *z->seen); }
+
+/* Whether this walk has not been at old value v. */
+static bool is_new(const rows *z, int v) {
+  const bool seen = z->seen[v];
+  z->seen[v] = true;
+  return !seen;
 }
 
-/* Computes what can be computed of the rows `ids` of old value v, for a later rows_of, but for sums
- * over a graph and rows of leaves, which do not die. */
-static int begin_rows(rows *z, int v, int ids) {
+/* Computes what can be computed of the rows `ids` of old value v once values up to `after` exist,
+ * for a later rows_of, but for sums over a graph and rows of leaves, which do not die. */
+static int begin_rows(rows *z, int v, int ids, int after) {
   const tkg_node *n = node_of(z, v);
-  if (n->op == TKG_OP_LEAF) return TKG_OK;
-  if (ready(z, v) && !sums(z, v)) return rows_of(z, v, ids) < 0 ? TKG_E_MEMORY : TKG_OK;
+  if (n->op == TKG_OP_LEAF || !is_new(z, v)) return TKG_OK;
+  if (z->last[v] <= after && !z->sums[v]) return rows_of(z, v, ids) < 0 ? TKG_E_MEMORY : TKG_OK;
   for (int k = 0; k < n->inputs && !z->whole[v]; k++) {
-    int status = aligned(z, n, k) ? begin_rows(z, n->in[k], ids) : TKG_OK;
+    int status = aligned(z, n, k) ? begin_rows(z, n->in[k], ids, after) : TKG_OK;
     if (status) return status;
   }
   return TKG_OK;
@@ -234,14 +243,81 @@ static int begin_gathers(rows *z, int after) {
     const tkg_node *n = node_of(z, i);
     if (!z->whole[i] || !gathers_rows(z, n) || z->whole[n->in[0]]) continue;
     int ids = z->map[n->in[1]];
-    if (ids >= 0 && z->fresh->nodes[ids].rank == 1) status = begin_rows(z, n->in[0], ids);
+    if (ids < 0 || z->fresh->nodes[ids].rank != 1) continue;
+    begin_walk(z);
+    status = begin_rows(z, n->in[0], ids, after);
+  }
+  return status;
+}
+
+/* ---- what gathered rows reach ---- */
+
+/* Whether old value v is computed from leaves and ids alone. */
+static bool is_of_ids(const rows *z, int v) {
+  const tkg_node *n = node_of(z, v);
+  bool ids = n->op == TKG_OP_LEAF || n->dtype == TKG_I32;
+  for (int k = 0; k < n->inputs && ids; k++) ids = is_of_ids(z, n->in[k]);
+  return ids;
+}
+
+/* Emits old node v behind all that it is computed from. */
+static int emit_early(rows *z, int v) {
+  const tkg_node *n = node_of(z, v);
+  int status = TKG_OK;
+  if (z->map[v] >= 0) return TKG_OK;
+  for (int k = 0; k < n->inputs && !status; k++) status = emit_early(z, n->in[k]);
+  return status ? status : emit_once(z, v);
+}
+
+/* Whether a sum over a graph of so many rows is likely to read less than half of the layer below:
+ * rows have as many edges as others, and few edges lead to the same row. */
+static bool reaches_few(const rows *z, const tkg_node *sum, int64_t count) {
+  const double edges = (double)sum->i[2] / (double)sum->shape[0] * (double)count;
+  return 2 * edges < (double)node_of(z, sum->in[1])->shape[0];
+}
+
+/* If rows `ids` of old value v, which is not whole, are sums over the edges of a graph, emits which
+ * rows these read of the layer below, if they are few. */
+static int emit_neighborhoods(rows *z, int v, int ids) {
+  const tkg_node *n = node_of(z, v);
+  int status = TKG_OK;
+  if (z->whole[v] || !is_new(z, v)) return TKG_OK;
+  if (n->op == TKG_OP_AGGREGATE) {
+    if (node_of(z, n->in[1])->op == TKG_OP_LEAF || !reaches_few(z, n, tkg__count(node_of(z, ids))))
+      return TKG_OK;
+    tkg_node node = {.op = TKG_OP_NEIGHBORHOOD, .dtype = TKG_I32, .rank = 1, .inputs = 2};
+    status = emit_early(z, n->in[0]);
+    memcpy(node.i, n->i, sizeof node.i);
+    node.in[0] = z->map[n->in[0]];
+    node.in[1] = z->map[ids];
+    node.shape[0] = node_of(z, n->in[1])->shape[0];
+    return status || emit(z, &node, v) >= 0 ? status : TKG_E_MEMORY;
+  }
+  for (int k = 0; k < n->inputs && !status; k++)
+    if (aligned(z, n, k)) status = emit_neighborhoods(z, n->in[k], ids);
+  return status;
+}
+
+/* Begins the tape with the neighborhoods of the rows that are gathered, which come before the
+ * layers that they are of (neighborhood.c). */
+static int begin_neighborhoods(rows *z) {
+  int status = TKG_OK;
+  for (int i = 0; i < z->old->n && !status; i++) {
+    const tkg_node *n = node_of(z, i);
+    if (!z->whole[i] || !gathers_rows(z, n) || z->whole[n->in[0]] || !is_of_ids(z, n->in[1]))
+      continue;
+    status = emit_early(z, n->in[1]);
+    begin_walk(z);
+    if (!status) status = emit_neighborhoods(z, n->in[0], n->in[1]);
   }
   return status;
 }
 
 static int rewrite(rows *z) {
   int status = TKG_OK;
+  find_origins(z);
   for (int i = 0; i < z->old->n; i++) z->map[i] = -1;
+  if (z->neighborhoods) status = begin_neighborhoods(z);
   for (int i = 0; i < z->old->n && !status && z->forward_only; i++)
     if (node_of(z, i)->op == TKG_OP_LEAF) status = emit_once(z, i);
   for (int i = 0; i < z->old->n && !status; i++) {
@@ -272,13 +348,17 @@ static void ask_for(rows *z, int v) { z->read[v] = z->whole[v] = true; }
 int tkg__prune_rows(tkg_program *p, int *loss) {
   size_t n = (size_t)p->tape->n + 1;
   rows z = {.old = p->tape,
-            .read = calloc(2 * n, sizeof *z.read),
+            .read = calloc(4 * n, sizeof *z.read),
             .asked = calloc(n, sizeof *z.asked),
-            .map = calloc(n, sizeof *z.map)};
+            .map = calloc(2 * n, sizeof *z.map)};
   int status = z.read && z.asked && z.map ? TKG_OK : tkg__fail(TKG_E_MEMORY, "rows: no memory");
   z.forward_only = *loss < 0;
+  z.neighborhoods = !z.forward_only;
   if (!status) {
     z.whole = z.read + n;
+    z.sums = z.read + 2 * n;
+    z.seen = z.read + 3 * n;
+    z.last = z.map + n;
     if (*loss >= 0) ask_for(&z, *loss);
     for (int i = 0; i < p->output_count; i++) ask_for(&z, p->outputs[i]);
     find_whole(&z);

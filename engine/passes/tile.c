@@ -331,11 +331,12 @@ static void split_group(grouping *z, int end, const tkg_node *n) {
   }
 }
 
-/* Whether the node has few rows and reads nothing that the group being made makes. */
+/* Whether the node is of ids, or has few rows, and reads nothing that the group being made makes.
+ */
 static bool may_run_before(const grouping *z, const tkg_node *n) {
   const bool ids = z->rules->most_bytes > 0 && n->op == TKG_OP_GATHER && n->dtype == TKG_I32;
-  if (z->nodes == 0 || (!tkg__op_is(n->op, TKG_TILED) && !ids) || FEW * tkg__rows(n) > z->rows.rows)
-    return false;
+  const bool few = (tkg__op_is(n->op, TKG_TILED) || ids) && FEW * tkg__rows(n) <= z->rows.rows;
+  if (z->nodes == 0 || (!few && n->op != TKG_OP_NEIGHBORHOOD)) return false;
   for (int k = 0; k < n->inputs; k++)
     if (made_here(z, n->in[k])) return false;
   return true;

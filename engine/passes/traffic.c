@@ -152,6 +152,9 @@ static double indexed(const counter *c) {
 static void traffic_aggregate_indexed(counter *c) {
   sum_edges(c, (edge_sum){false, 3, heads_of(c->n), indexed(c)});
 }
+static void traffic_aggregate_where(counter *c) { /* at most: which rows is not known */
+  sum_edges(c, (edge_sum){false, 3, heads_of(c->n), 1});
+}
 static void traffic_aggregate_mul_indexed(counter *c) {
   sum_edges(c, (edge_sum){true, 4, heads_of(c->n), indexed(c)});
 }

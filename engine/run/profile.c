@@ -71,17 +71,37 @@ static void add_event(tkg_profile *p, const event *e, const char *where) {
   memcpy(to->where, where + from, length - from + 1);
 }
 
+/* The share of its rows that the op computed, of those that leave out rows (input `where`). */
+static double share_of_rows(const tkg_profile *p, const tkg_call *c) {
+  enum { WHERE_AT = 2 };
+  const tkg_node *n = c->node;
+  if (n->inputs <= WHERE_AT || (n->op != TKG_OP_MATMUL && n->op != TKG_OP_AGGREGATE_WHERE))
+    return 1;
+  const int64_t rows = tkg__count(c->in[WHERE_AT]);
+  int32_t *where = malloc((size_t)rows * sizeof *where + 1);
+  int64_t kept = 0;
+  if (!where) return 1;
+  const bool known =
+      !p->engine->backend->read(where, c->data[WHERE_AT], tkg__bytes(c->in[WHERE_AT]));
+  for (int64_t i = 0; i < rows && known; i++) kept += where[i] >= 0;
+  free(where);
+  return known && rows > 0 ? (double)kept / (double)rows : 1;
+}
+
 /* Notes one op; values that live in a tile do not go through memory. */
 static void note(tkg_profile *p, const tkg_call *c, uint32_t in_tile, bool out_in_tile, double at,
                  double seconds) {
   const tkg_node *n = c->node;
+  const double share = share_of_rows(p, c);
   event e = {.at = at, .seconds = seconds, .op = n->op};
   e.rows = tkg__rows(n);
   e.cols = tkg__cols(n);
   e.traffic = tkg__traffic(n, c->in);
+  e.traffic.flops *= share;
+  e.traffic.cached -= (1 - share) * (e.traffic.cached - e.traffic.written);
   e.moved = out_in_tile ? 0 : e.traffic.written;
   for (int k = 0; k < n->inputs; k++)
-    if (!(in_tile >> k & 1)) e.moved += e.traffic.read[k];
+    if (!(in_tile >> k & 1)) e.moved += share * e.traffic.read[k];
   tkg_profile_op *sum = &p->ops[n->op];
   sum->calls++;
   sum->seconds += seconds;

@@ -23,6 +23,8 @@ static operands operands_of(int op) {
     return (operands){1, -1, -1, 2, -1, 3, 4};
   case TKG_OP_AGGREGATE_INDEXED:
     return (operands){1, -1, -1, -1, 2, 3, -1};
+  case TKG_OP_AGGREGATE_WHERE:
+    return (operands){1, -1, -1, -1, -1, 3, -1};
   case TKG_OP_AGGREGATE_MUL:
     return (operands){1, -1, 2, -1, -1, 3, -1};
   case TKG_OP_AGGREGATE_MUL_ROWS:
@@ -129,6 +131,22 @@ int tkg__shape_aggregate(tkg_inference *s) {
   int status = check_all(s, &o, &x);
   if (status) return status;
   tkg__set_matrix(s->out, given(s, o.rows) ? s->in[o.rows]->shape[0] : x.n, tkg__cols(s->in[o.x]));
+  return TKG_OK;
+}
+
+int tkg__shape_aggregate_where(tkg_inference *s) {
+  const int status = tkg__shape_aggregate(s);
+  return status ? status : check_vector(s, 2, s->out->shape[0], "a number for each head is needed");
+}
+
+int tkg__shape_neighborhood(tkg_inference *s) {
+  extents x;
+  int status = check_graph(s, &x);
+  if (!status) status = check_vector(s, 1, -1, "the ids of heads are a vector");
+  if (status) return status;
+  s->out->dtype = TKG_I32;
+  s->out->rank = 1;
+  s->out->shape[0] = x.m;
   return TKG_OK;
 }
 

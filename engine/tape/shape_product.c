@@ -15,6 +15,8 @@ int tkg__shape_matmul(tkg_inference *s) {
   bool ta = s->out->i[0], tb = s->out->i[1];
   if (a->rank < 2 || (ta && a->rank != 2)) return tkg__unfit(s, 0, "a matrix is needed");
   if (b->rank != 2) return tkg__unfit(s, 1, "a matrix is needed");
+  if (s->out->inputs > 2 && (a->rank != 2 || tkg__count(s->in[2]) != a->shape[0]))
+    return tkg__misfit(s, 0, 2, "a number for each row is needed");
   tkg__set_shape(s->out, a);
   if (ta) s->out->shape[0] = a->shape[1];
   s->out->shape[s->out->rank - 1] = tb ? b->shape[0] : b->shape[1];

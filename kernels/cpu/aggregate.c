@@ -1,6 +1,6 @@
 /* AGGREGATE and its kin: out[i] = sum over the edges i -> t of w x[t] r[relation], where w and r
  * are optional. AGGREGATE_ROWS computes the rows i of a list; AGGREGATE_INDEXED reads row row_of[t]
- * of x in place of t and skips an edge where that is -1.
+ * of x in place of t and skips an edge where that is -1; AGGREGATE_WHERE leaves out rows.
  *
  * A layer of a graph network spends its time here, waiting for rows of x, which lie anywhere. So
  * rows are prefetched some edges ahead, edges whose weight is zero are skipped where there are many
@@ -186,7 +186,7 @@ TKG_INLINE void sum_each_listed(const sum *s, int64_t begin, int64_t end, int re
       next.ahead_end = s->g.offsets[s->list[b + 1] + 1];
       for (int i = 0; i < EDGES_AHEAD; i++) prefetch_edge(&next, p + i, kind);
     }
-    sum_row(&here, s->list[b], s->out + b * s->d, registers, kind);
+    sum_row(&here, s->list[b], s->out + (s->by_row ? s->list[b] : b) * s->d, registers, kind);
   }
 }
 
@@ -200,7 +200,8 @@ static sum sum_of(const tkg_call *c) {
   const int op = c->node->op;
   const bool mul = op == TKG_OP_AGGREGATE_MUL || op == TKG_OP_AGGREGATE_MUL_ROWS ||
                    op == TKG_OP_AGGREGATE_MUL_INDEXED;
-  const bool rows = op == TKG_OP_AGGREGATE_ROWS || op == TKG_OP_AGGREGATE_MUL_ROWS;
+  const bool rows = op == TKG_OP_AGGREGATE_ROWS || op == TKG_OP_AGGREGATE_MUL_ROWS ||
+                    op == TKG_OP_AGGREGATE_WHERE;
   const bool row_of = op == TKG_OP_AGGREGATE_INDEXED || op == TKG_OP_AGGREGATE_MUL_INDEXED;
   const int list = mul ? 3 : 2, weights = list + (rows || row_of);
   sum s = {.g = edges_graph(c),
@@ -349,6 +350,36 @@ static int aggregate_rows(const tkg_call *c, int64_t begin, int64_t end) {
   return TKG_OK;
 }
 
+/* Lists the rows that are wanted, some at a time, and clears the others. */
+static int aggregate_where_rows(const tkg_call *c, int64_t first, int64_t last) {
+  enum { LISTED = 256 };
+  int32_t list[LISTED];
+  sum s = sum_of(c);
+  const int32_t *where = s.list;
+  s.list = list;
+  s.by_row = true;
+  for (int64_t row = first; row < last;) {
+    int count = 0;
+    for (; row < last && count < LISTED; row++)
+      if (where[row] >= 0)
+        list[count++] = (int32_t)row;
+      else
+        memset(s.out + row * s.d, 0, (size_t)s.d * sizeof *s.out);
+    if (c->in[1]->dtype == TKG_CODES)
+      TKG_ISA_NAME(tkg__aggregate_codes)(c, s.r, s.w, list, 0, count);
+    else
+      EACH_KIND(sum_listed, s.kind, 0, &s, 0, count)
+  }
+  return TKG_OK;
+}
+
+static int aggregate_where(const tkg_call *c, int64_t begin, int64_t end) {
+  const tkg_graph g = edges_graph(c);
+  int64_t first, last;
+  edges_range(c, &g, begin, end, &first, &last);
+  return aggregate_where_rows(c, first, last);
+}
+
 TKG_INLINE void sum_indexed(const sum *s, int64_t first, int64_t last, int kind) {
   EACH_WIDTH(sum_kept_rows, s, first, last, kind)
 }
@@ -413,6 +444,11 @@ const tkg_cpu_op TKG_ISA_NAME(tkg__cpu_aggregate)[] = {
      .units = indexed_units,
      .work = indexed_work,
      .rows = aggregate_indexed_rows},
+    {.op = TKG_OP_AGGREGATE_WHERE,
+     .run = aggregate_where,
+     .units = edges_units,
+     .work = work,
+     .rows = aggregate_where_rows},
     {.op = TKG_OP_AGGREGATE_MUL,
      .run = aggregate,
      .units = edges_units,

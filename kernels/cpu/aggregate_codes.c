@@ -18,6 +18,7 @@ typedef struct sum {
   /* of the window */
   float weight[CODED_ROWS];
   const float *vector[CODED_ROWS];
+  bool by_row; /* the sum of a listed row goes to that row of the result, not to its place */
 } sum;
 
 static void open_window(sum *s, int64_t p, int64_t limit) {
@@ -119,8 +120,8 @@ TKG_INLINE void sum_row(sum *s, int64_t row, int64_t limit, float *out, int bits
 TKG_INLINE void sum_rows(sum *s, const int32_t *list, int64_t first, int64_t last, float *out,
                          int bits, bool mul, bool signs) {
   for (int64_t i = first; i < last; i++) {
-    const int64_t row = list ? list[i] : i;
-    sum_row(s, row, s->g.offsets[list ? row + 1 : last], out + i * s->d, bits, mul, signs);
+    const int64_t row = list ? list[i] : i, at = s->by_row ? row : i;
+    sum_row(s, row, s->g.offsets[list ? row + 1 : last], out + at * s->d, bits, mul, signs);
   }
 }
 
@@ -132,6 +133,7 @@ void TKG_ISA_NAME(tkg__aggregate_codes)(const tkg_call *c, const float *r, const
   s.r = r;
   s.w = w;
   s.d = tkg__cols(c->node);
+  s.by_row = c->node->op == TKG_OP_AGGREGATE_WHERE;
   TKG_ISA_NAME(tkg__coded_open)(&s.x, c, 1, s.g.ids);
   const bool mul = r, signs = s.x.signs;
   switch (s.x.codec.bits * 4 + 2 * mul + signs) {

@@ -1,5 +1,6 @@
-/* Edges by number: TRIPLES, their heads, relations and tails. Edges with the same head and tail,
- * which are neighbours in a row: PARALLEL_SUM, the sum of their values. */
+/* Edges by number: TRIPLES, their heads, relations and tails. NEIGHBORHOOD, to what edges lead.
+ * Edges with the same head and tail, which are neighbours in a row: PARALLEL_SUM, the sum of their
+ * values. */
 #include "edges.h"
 #include "ids.h"
 #include "isa.h"
@@ -33,6 +34,29 @@ static int64_t triples_work(const tkg_node *node, const tkg_node *const *in) {
   return 16 * node->shape[1];
 }
 
+/* ---- neighborhood: graph, ids[b] -> [m] ---- */
+
+static int64_t one_unit(const tkg_node *node, const tkg_node *const *in) {
+  (void)node, (void)in;
+  return 1;
+}
+
+static int neighborhood(const tkg_call *c, int64_t begin, int64_t end) {
+  (void)begin, (void)end;
+  const tkg_graph g = edges_graph(c);
+  const int64_t count = tkg__count(c->in[1]);
+  const int32_t *ids = c->data[1];
+  int32_t *out = c->out;
+  const int status = check_ids("neighborhood", ids, 0, count, g.n);
+  if (status) return status;
+  memset(out, -1, (size_t)g.m * sizeof *out);
+  for (int64_t b = 0; b < count; b++) {
+    if (g.n == g.m) out[ids[b]] = ids[b];
+    for (int64_t p = g.offsets[ids[b]]; p < g.offsets[ids[b] + 1]; p++) out[g.ids[p]] = g.ids[p];
+  }
+  return TKG_OK;
+}
+
 /* ---- parallel_sum: graph, s[e] -> [e]; f0 log(number of parallel edges) is added ---- */
 
 static int parallel_sum(const tkg_call *c, int64_t begin, int64_t end) {
@@ -60,6 +84,7 @@ static int64_t parallel_work(const tkg_node *node, const tkg_node *const *in) {
 
 const tkg_cpu_op TKG_ISA_NAME(tkg__cpu_edge_list)[] = {
     {.op = TKG_OP_TRIPLES, .run = triples, .units = triples_units, .work = triples_work},
+    {.op = TKG_OP_NEIGHBORHOOD, .run = neighborhood, .units = one_unit},
     {.op = TKG_OP_PARALLEL_SUM, .run = parallel_sum, .units = edges_units, .work = parallel_work},
     {0},
 };

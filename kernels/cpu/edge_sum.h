@@ -21,6 +21,7 @@ typedef struct sum {
   const float *r;        /* relation vectors, or NULL */
   const float *w;        /* by edge, or NULL */
   const int32_t *list;   /* the rows to compute, or NULL: all */
+  bool by_row;           /* the sum of a listed row goes to that row of out, not to its place */
   const int32_t *row_of; /* the row of x by tail, -1: none; NULL: tail t has row t */
   int64_t rows_of_x;
   bool *leads_outside; /* set where row_of names a row that x has not */

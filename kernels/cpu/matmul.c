@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/op.h"
 #include "cpu/dispatch/gemm.h"
+#include "ids.h"
 #include "isa.h"
 #include "kernel.h"
 
@@ -19,6 +20,7 @@ enum {
   PART_LENGTH = 2048, /* least k of a partial sum */
   MOST_PARTS = 16,
   MOST_PART_ELEMENTS = 1 << 22, /* of all partial sums together: 16 MiB */
+  WHERE = 2,                    /* the input that says which rows are wanted */
   TINY = 128,                   /* multiplications below which a plain loop is faster */
 };
 
@@ -87,6 +89,59 @@ static int multiply(const product *p, const float *a, const float *b, float *out
   return TKG_OK;
 }
 
+/* ---- some of the rows: input `where` ---- */
+
+enum { MOST_PICKED = BLOCK_ROWS / 4 * 3, PICKED_UNIT = 8 };
+
+typedef struct picked {
+  int count, padded; /* to a whole number of PICKED_UNIT, so that few kernels are made */
+  int32_t rows[BLOCK_ROWS];
+} picked;
+
+/* Finds which of rows first..last-1 are wanted. Returns whether they are so few that it is faster
+ * to multiply these alone. */
+static bool pick(picked *s, const tkg_call *c, int64_t first, int64_t last) {
+  const int32_t *where = c->node->inputs > WHERE ? c->data[WHERE] : NULL;
+  if (!where || last - first > BLOCK_ROWS) return false;
+  s->count = 0;
+  for (int64_t r = first; r < last; r++) {
+    s->rows[s->count] = (int32_t)r;
+    s->count += where[r] >= 0;
+  }
+  s->padded = (s->count + PICKED_UNIT - 1) / PICKED_UNIT * PICKED_UNIT;
+  return s->padded <= MOST_PICKED;
+}
+
+/* Copies the picked rows of x, of so many columns, and zeros behind them. */
+static void copy_picked(const picked *s, const float *x, int64_t cols, float *to) {
+  for (int i = 0; i < s->count; i++) copy_row(to + i * cols, x + s->rows[i] * cols, cols);
+  memset(to + s->count * cols, 0, (size_t)((s->padded - s->count) * cols) * sizeof *to);
+}
+
+/* Multiplies the picked ones of rows first..last-1 of a; the others of the result are zero. */
+static int multiply_picked(const picked *s, const product *p, const tkg_call *c, int64_t first,
+                           int64_t last) {
+  float a[MOST_PICKED * TKG_NARROW], products[MOST_PICKED * TKG_NARROW], *out = c->out;
+  product block = *p;
+  block.m = s->padded;
+  copy_picked(s, c->data[0], p->k, a);
+  const int status = multiply(&block, a, c->data[1], products);
+  int next = 0;
+  for (int64_t r = first; r < last; r++)
+    if (next < s->count && s->rows[next] == r)
+      copy_row(out + r * p->n, products + next++ * p->n, p->n);
+    else
+      memset(out + r * p->n, 0, (size_t)p->n * sizeof *out);
+  return status;
+}
+
+/* Whether picked rows of both sides fit their copies. */
+static bool is_narrow(const product *p) {
+  return (p->ta ? p->m : p->k) <= TKG_NARROW && p->n <= TKG_NARROW;
+}
+
+/* ---- units ---- */
+
 static int part_of_sum(const product *p, const tkg_call *c, int64_t u) {
   const float *a = c->data[0], *b = c->data[1];
   product part = *p;
@@ -100,7 +155,10 @@ static int block_of_rows(const product *p, const tkg_call *c, int64_t u) {
   const float *a = c->data[0];
   product block = *p;
   int64_t first = u * BLOCK_ROWS;
+  picked some;
   block.m = least(BLOCK_ROWS, p->m - first);
+  if (!p->ta && is_narrow(p) && pick(&some, c, first, first + block.m))
+    return multiply_picked(&some, p, c, first, first + block.m);
   return multiply(&block, a + (p->ta ? first : first * p->lda), c->data[1],
                   (float *)c->out + first * p->n);
 }
@@ -139,12 +197,32 @@ static int rows(const tkg_call *c, int64_t first, int64_t last) {
   return matmul(c, first / BLOCK_ROWS, (last + BLOCK_ROWS - 1) / BLOCK_ROWS);
 }
 
+/* Adds A^T B of the picked rows of both to `part`, or begins it. */
+static int add_picked(const picked *s, const product *p, const tkg_call *c, float *part,
+                      bool begins) {
+  float a[MOST_PICKED * TKG_NARROW], b[MOST_PICKED * TKG_NARROW];
+  const tkg_gemm some = {.m = (int)p->m,
+                         .n = (int)p->n,
+                         .k = s->padded,
+                         .ta = true,
+                         .lda = (int)p->lda,
+                         .ldb = (int)p->ldb,
+                         .adds = !begins};
+  if (begins && s->count == 0) memset(part, 0, (size_t)(p->m * p->n) * sizeof *part);
+  if (s->count == 0) return TKG_OK;
+  copy_picked(s, c->data[0], p->lda, a);
+  copy_picked(s, c->data[1], p->ldb, b);
+  return tkg__gemm(&some, a, b, part);
+}
+
 /* Adds A^T B of rows first..last-1 of both to `part`, or begins it. */
 static int accumulate(const tkg_call *c, int64_t first, int64_t last, float *part, bool begins) {
   product p = product_of(c->node, c->in);
   const tkg_gemm some = {(int)p.m, (int)p.n,   (int)(last - first), true,
                          false,    (int)p.lda, (int)p.ldb,          !begins};
+  picked rows;
   if (p.m == 0 || p.n == 0) return TKG_OK;
+  if (is_narrow(&p) && pick(&rows, c, first, last)) return add_picked(&rows, &p, c, part, begins);
   return tkg__gemm(&some, (const float *)c->data[0] + first * p.lda,
                    (const float *)c->data[1] + first * p.ldb, part);
 }

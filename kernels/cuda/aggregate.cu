@@ -171,10 +171,27 @@ static int plain_run(const tkg_call *c, cudaStream_t stream) {
                                            : aggregate_run(c, stream);
 }
 
+static __global__ void clear_rows_kernel(int64_t n, int64_t d, const int32_t *where, float *out) {
+  for (int64_t i = tkg_first(); i < n * d; i += tkg_stride())
+    if (where[i / d] < 0) out[i] = 0;
+}
+
+/* Sums all rows, then clears those that are not wanted: plans of this device ask for none of it
+ * (leaves_out_rows of backend.h). */
+static int where_run(const tkg_call *c, cudaStream_t stream) {
+  const int status = aggregate_run(c, stream);
+  const int64_t n = tkg__rows(c->node), d = tkg__cols(c->node);
+  if (!status)
+    tkg_launch(clear_rows_kernel, tkg_flat(n * d), stream, n, d, tkg_in<int32_t>(c, 2),
+               tkg_out<float>(c));
+  return status;
+}
+
 const tkg_cuda_op tkg__cuda_aggregate[] = {
     {TKG_OP_AGGREGATE, plain_run, aggregate_scratch},
     {TKG_OP_AGGREGATE_ROWS, aggregate_run, aggregate_scratch},
     {TKG_OP_AGGREGATE_INDEXED, aggregate_run, aggregate_scratch},
+    {TKG_OP_AGGREGATE_WHERE, where_run, aggregate_scratch},
     {TKG_OP_AGGREGATE_MUL, aggregate_run, aggregate_scratch},
     {TKG_OP_AGGREGATE_MUL_ROWS, aggregate_run, aggregate_scratch},
     {TKG_OP_AGGREGATE_MUL_INDEXED, aggregate_run, aggregate_scratch},

@@ -92,7 +92,8 @@ static inline operands operands_of(int op) {
   const bool rows = op == TKG_OP_AGGREGATE_ROWS || op == TKG_OP_AGGREGATE_MUL_ROWS;
   const bool row_of = op == TKG_OP_AGGREGATE_INDEXED || op == TKG_OP_AGGREGATE_MUL_INDEXED;
   const int list = mul ? 3 : 2;
-  return {mul, rows ? list : -1, row_of ? list : -1, list + (rows || row_of)};
+  const bool where = op == TKG_OP_AGGREGATE_WHERE;
+  return {mul, rows ? list : -1, row_of ? list : -1, list + (rows || row_of || where)};
 }
 
 /* What the terms have, all that occurs: code of its own for each. */

@@ -1,4 +1,4 @@
-/* Edges by number: TRIPLES, their heads, relations and tails. Edges with the same head and tail,
+/* Edges by number: TRIPLES, their heads, relations and tails. NEIGHBORHOOD, to what edges lead. Edges with the same head and tail,
  * which are neighbours in a row: PARALLEL_SUM, the sum of their values, in order.
  *
  * One thread per edge, which reads 13 to 16 bytes of it; a binary search finds the row of an edge,
@@ -25,6 +25,31 @@ static int triples_run(const tkg_call *c, cudaStream_t stream) {
   const int64_t n = c->node->shape[1];
   tkg_launch(triples_kernel, tkg_flat(n), stream, n, g, tkg_in<int32_t>(c, 1), tkg_out<int32_t>(c),
              tkg__error_slot_ids(c, g.e));
+  return TKG_OK;
+}
+
+/* ---- neighborhood: graph, ids[b] of heads -> [m] ---- */
+
+/* A group of threads per id; several may write the same number. */
+static __global__ void neighborhood_kernel(int64_t count, tkg_graph g, const int32_t *ids,
+                                           int32_t *out, tkg_error_slot error) {
+  for (int64_t b = tkg_first_row(); b < count; b += tkg_row_stride()) {
+    const int32_t id = ids[b];
+    if (!tkg_check_id(id, g.n, b, error, threadIdx.x == 0)) continue;
+    if (g.n == g.m && threadIdx.x == 0) out[id] = id;
+    for (int64_t p = g.offsets[id] + threadIdx.x; p < g.offsets[id + 1]; p += blockDim.x)
+      out[g.ids[p]] = g.ids[p];
+  }
+}
+
+static int neighborhood_run(const tkg_call *c, cudaStream_t stream) {
+  enum { WIDTH = 32 };
+  const tkg_graph g = tkg__graph_of(tkg_in<int32_t>(c, 0), c->node->i);
+  const int64_t count = tkg__count(c->in[1]);
+  const tkg_error_slot error = tkg__error_slot_ids(c, g.n);
+  tkg_set_bytes(c->out, 0xff, g.m * (int64_t)sizeof(int32_t), stream);
+  tkg_launch(neighborhood_kernel, tkg_tile(count, WIDTH), stream, count, g, tkg_in<int32_t>(c, 1),
+             tkg_out<int32_t>(c), error);
   return TKG_OK;
 }
 
@@ -55,6 +80,7 @@ static int parallel_run(const tkg_call *c, cudaStream_t stream) {
 
 const tkg_cuda_op tkg__cuda_edge_list[] = {
     {TKG_OP_TRIPLES, triples_run, NULL},
+    {TKG_OP_NEIGHBORHOOD, neighborhood_run, NULL},
     {TKG_OP_PARALLEL_SUM, parallel_run, NULL},
     {0, NULL, NULL},
 };

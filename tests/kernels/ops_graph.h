@@ -154,6 +154,23 @@ static void sums_indexed(const graph &g, int64_t d) {
   }
 }
 
+static void sums_where(const graph &g, int64_t d) {
+  tkg_node node = graph_op(g, TKG_OP_AGGREGATE_WHERE, TKG_F32, {g.n, d});
+  array where = ids({g.n}, g.n);
+  for (int64_t i = 0; i < g.n; i++)
+    if (below(3)) where.i()[i] = -1;
+  std::vector<array> in = {g.packed, maybe_coded(floats({g.m, d})), where};
+  weigh(in, &node, g);
+  compare(&node, in, sums_of(g), -1);
+}
+
+static void neighborhood(const graph &g) {
+  tkg_node node = graph_op(g, TKG_OP_NEIGHBORHOOD, TKG_I32, {g.m});
+  std::vector<array> in = {g.packed, ids({some_rows()}, g.n)};
+  spoil(in.back(), g.n);
+  compare(&node, in, 0, -1);
+}
+
 static void by_relation(const graph &g, int64_t d) {
   tkg_node node = graph_op(g, TKG_OP_AGGREGATE_RELATION, TKG_F32, {g.relations, d});
   std::vector<array> in = {g.packed, maybe_coded(floats({g.n, d})), floats({g.m, d})};
@@ -233,6 +250,8 @@ static void graphs(void) {
   sums_by_head(g, some_width());
   sums_by_rows(g, some_width());
   sums_indexed(g, some_width());
+  sums_where(g, some_width());
+  neighborhood(g);
   by_relation(g, some_width());
   by_edge(g, some_width());
   largest(g, some_width());

@@ -338,6 +338,10 @@ return {
   aggregate_indexed = on_graphs(function(G, d, v)
     return {{G, F {9, d}, rows_by_tail(v.m, 9)}, {G, F {9, d}, rows_by_tail(v.m, 9), F {v.e}}}
   end),
+  aggregate_where = on_graphs(function(G, d, v)
+    return {{G, F {v.m, d}, rows_by_tail(v.n, 9)}, {G, F {v.m, d}, rows_by_tail(v.n, 9), F {v.e}}}
+  end),
+  neighborhood = on_graphs(function(G, _, v, _, b) return {{G, I({b}, v.n)}} end),
   aggregate_mul = on_relations(function(G, d, v, k)
     return {{G, F {v.m, d}, F {k, d}}, {G, F {v.m, d}, F {k, d}, F {v.e}}}
   end),

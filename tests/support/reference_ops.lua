@@ -287,6 +287,13 @@ function ops.aggregate_indexed(inputs, a)
   return aggregate(inputs, a, expanded(inputs[2], inputs[3]), nil, inputs[4])
 end
 
+function ops.aggregate_where(inputs, a)
+  local out, where = aggregate(inputs, a, inputs[2], nil, inputs[4]), inputs[3]
+  local cols = out.shape[2]
+  for i = 1, #out do if where[math.floor((i - 1) / cols) + 1] < 0 then out[i] = 0 end end
+  return out
+end
+
 function ops.aggregate_mul_indexed(inputs, a)
   return aggregate(inputs, a, expanded(inputs[2], inputs[4]), inputs[3], inputs[5])
 end
@@ -316,6 +323,19 @@ end
 function ops.inverse_index(inputs, a)
   local out = array(a.shape, -1)
   for i = #inputs[1], 1, -1 do out[inputs[1][i] + 1] = i - 1 end
+  return out
+end
+
+function ops.neighborhood(inputs, a)
+  local graph, flip, batch = inputs[1].graph, a.i[4] % 2 == 1, {}
+  local from, to = graph.heads, graph.tails
+  if flip then from, to = to, from end
+  local out = array({flip and graph.nodes or graph.tail_nodes}, -1)
+  for _, id in ipairs(inputs[2]) do
+    batch[id] = true
+    if graph.nodes == graph.tail_nodes then out[id + 1] = id end
+  end
+  for e = 0, graph.n - 1 do if batch[from[e]] then out[to[e] + 1] = to[e] end end
   return out
 end
 

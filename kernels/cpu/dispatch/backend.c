@@ -316,6 +316,7 @@ const tkg_backend tkg__cpu_backend = {
     .run = run,
     .deals_rows = true,
     .finds_dealt_rows = true,
+    .leaves_out_rows = true,
     .tiles = &tile_rules,
     .run_tiles = run_tiles,
     .rank_bytes = tkg__rank_bytes,

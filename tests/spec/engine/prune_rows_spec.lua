@@ -108,6 +108,16 @@ describe('rows', function()
     assert.equal(whole:figure 'reference_bytes', step:figure 'reference_bytes')
   end)
 
+  it('are found in a chain whose every value is read twice', function()
+    local function deep()
+      local h = graph:aggregate(X * 2)
+      for _ = 1, 60 do h = h + h:tanh() * .01 end -- 2^60 ways from end to beginning
+      return h:gather(IDS)
+    end
+    close(run(deep, false), run(deep, true), 'deep')
+    tensors.near(flat(tk.no_grad(deep)), flat(deep()), 1e-6, 'forward alone', true)
+  end)
+
   it('serve several gathers, each its own', function()
     local function two()
       local h = (X:matmul(W) + B):tanh()
