@@ -276,23 +276,28 @@ static bool reaches_few(const rows *z, const tkg_node *sum, int64_t count) {
   return 2 * edges < (double)node_of(z, sum->in[1])->shape[0];
 }
 
-/* If rows `ids` of old value v, which is not whole, are sums over the edges of a graph, emits which
- * rows these read of the layer below, if they are few. */
+/* Emits which rows of the layer below are read by rows `ids` of old value v, a sum over the edges
+ * of a graph, if they are few. */
+static int emit_neighborhood(rows *z, int v, int ids) {
+  const tkg_node *n = node_of(z, v);
+  tkg_node node = {.op = TKG_OP_NEIGHBORHOOD, .dtype = TKG_I32, .rank = 1, .inputs = 2};
+  if (node_of(z, n->in[1])->op == TKG_OP_LEAF || !reaches_few(z, n, tkg__count(node_of(z, ids))))
+    return TKG_OK;
+  int status = emit_early(z, n->in[0]);
+  if (!status) status = emit_early(z, ids);
+  memcpy(node.i, n->i, sizeof node.i);
+  node.in[0] = z->map[n->in[0]];
+  node.in[1] = z->map[ids];
+  node.shape[0] = node_of(z, n->in[1])->shape[0];
+  return status || emit(z, &node, v) >= 0 ? status : TKG_E_MEMORY;
+}
+
+/* The same for what rows `ids` of old value v, which may be whole, are computed from. */
 static int emit_neighborhoods(rows *z, int v, int ids) {
   const tkg_node *n = node_of(z, v);
   int status = TKG_OK;
   if (z->whole[v] || !is_new(z, v)) return TKG_OK;
-  if (n->op == TKG_OP_AGGREGATE) {
-    if (node_of(z, n->in[1])->op == TKG_OP_LEAF || !reaches_few(z, n, tkg__count(node_of(z, ids))))
-      return TKG_OK;
-    tkg_node node = {.op = TKG_OP_NEIGHBORHOOD, .dtype = TKG_I32, .rank = 1, .inputs = 2};
-    status = emit_early(z, n->in[0]);
-    memcpy(node.i, n->i, sizeof node.i);
-    node.in[0] = z->map[n->in[0]];
-    node.in[1] = z->map[ids];
-    node.shape[0] = node_of(z, n->in[1])->shape[0];
-    return status || emit(z, &node, v) >= 0 ? status : TKG_E_MEMORY;
-  }
+  if (n->op == TKG_OP_AGGREGATE) return emit_neighborhood(z, v, ids);
   for (int k = 0; k < n->inputs && !status; k++)
     if (aligned(z, n, k)) status = emit_neighborhoods(z, n->in[k], ids);
   return status;
@@ -306,9 +311,8 @@ static int begin_neighborhoods(rows *z) {
     const tkg_node *n = node_of(z, i);
     if (!z->whole[i] || !gathers_rows(z, n) || z->whole[n->in[0]] || !is_of_ids(z, n->in[1]))
       continue;
-    status = emit_early(z, n->in[1]);
     begin_walk(z);
-    if (!status) status = emit_neighborhoods(z, n->in[0], n->in[1]);
+    status = emit_neighborhoods(z, n->in[0], n->in[1]);
   }
   return status;
 }
