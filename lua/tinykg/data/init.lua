@@ -388,6 +388,13 @@ end
 ---@return table
 function Data:info() return info.of(self) end
 
+--- Lets commands print a line on this data set where they begin, once: what a recipe does without.
+---@param text string
+function Data:warn(text)
+  for _, warning in ipairs(self.warnings) do if warning == text then return end end
+  table.insert(self.warnings, text)
+end
+
 for name, method in pairs(show.methods) do Data[name] = method end
 
 --- The positives of train, by user: { n, rows = users, offsets, items }.
