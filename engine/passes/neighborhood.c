@@ -33,6 +33,13 @@ static const tkg_node *node_of(const outside *z, int i) { return &z->tape->nodes
 /* Whether node i has the ids that the neighborhood is of. */
 static bool is_batch(const outside *z, int i) { return i == node_of(z, z->within)->in[1]; }
 
+/* Whether these are ids of rows that the neighborhood has: of a graph whose heads and tails are the
+ * same nodes. */
+static bool is_within(const outside *z, int i) {
+  const tkg_node *to = node_of(z, z->within);
+  return is_batch(z, i) && to->i[0] == to->i[1];
+}
+
 /* Whether the value is a matrix with a row for each node of the neighborhood's graph. */
 static bool has_its_rows(const outside *z, int i) {
   const tkg_node *n = node_of(z, i);
@@ -64,7 +71,7 @@ static bool is_zero(const outside *z, const tkg_node *n, int but) {
   bool adds = false, all = true, any = false;
   if (n->op == TKG_OP_AGGREGATE_INDEXED) return but < 0 && goes_back(z, n);
   if (n->op == TKG_OP_SCATTER_ADD)
-    return but < 0 && is_batch(z, n->in[1]) && (n->inputs < 3 || z->zero[n->in[2]]);
+    return but < 0 && is_within(z, n->in[1]) && (n->inputs < 3 || z->zero[n->in[2]]);
   if (n->op == TKG_OP_AFFINE && n->f[1] != 0) return false;
   for (int k = 0; k < n->inputs; k++) {
     const bool zero = k != but && z->zero[n->in[k]] && is_aligned(z, n, k);
@@ -116,14 +123,15 @@ static bool stays_finite(const tkg_node *n) {
 static bool leaves_out(const outside *z, int i, int k) {
   const tkg_node *n = node_of(z, i), *to = node_of(z, z->within), *in[TKG_MAX_INPUTS];
   tkg__inputs_of(z->tape, n, in);
-  if (n->op == TKG_OP_GATHER) return k == 0 && is_batch(z, n->in[1]) && to->i[0] == to->i[1];
+  if (n->op == TKG_OP_GATHER) return k == 0 && is_within(z, n->in[1]);
   if (n->op == TKG_OP_AGGREGATE_ROWS)
     return k == 1 && n->in[0] == to->in[0] && is_batch(z, n->in[2]) &&
            memcmp(n->i, to->i, sizeof n->i) == 0;
   if (!stays_finite(n)) return false;
   if (n->op == TKG_OP_MATMUL && tkg__row_access(n, in, k) == TKG_ACCESS_REDUCES)
     return k < 2 && z->zero[n->in[1 - k]];
-  return is_aligned(z, n, k) && (z->unread[i] || is_zero(z, n, k));
+  const bool grows = n->op == TKG_OP_NORMALIZE_GRAD; /* it divides by norms, which may be small */
+  return is_aligned(z, n, k) && ((z->unread[i] && !grows) || is_zero(z, n, k));
 }
 
 static void find_unread(const outside *z) {
