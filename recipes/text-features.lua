@@ -43,7 +43,7 @@ function CoLaKG:explain(u, i) return tk.edges.gradient(self, {'graph'}, u, i) en
 local function texts_of(data, columns)
   local items = data.features
   if not items then
-    data:warn('no features.npy in its folder: random projections of items\' triples stand for texts')
+    data:warn 'no features.npy in its folder: random projections of triples stand for texts'
     local kg = tk.graph(data, {undirected = true})
     items = kg:aggregate(tk.randn(data.entities, columns)):rows(1, data.items):keep()
   end
