@@ -147,7 +147,7 @@ describe('filters', function()
       { kcore = { item = 2 } }).names.items:name(0))
   end)
 
-  it('order by degree: new numbers, the same names, interactions and triples', function()
+  it('order by degree or search: new numbers, the same names and rows', function()
     local dir = fixtures.dir { ['interactions.tsv'] = lines, ['kg.tsv'] = graph }
     local function named(set)
       local list = {}
@@ -167,10 +167,12 @@ describe('filters', function()
     end
     for _, ratios in ipairs { { 1, 0, 0 }, { 0.5, 0.25, 0.25 } } do
       local given = data.load(dir, { ratios = ratios, seed = 3 })
-      local set = data.load(dir, { ratios = ratios, seed = 3, order = 'degree' })
-      assert.same(named(given), named(set))
-      assert.same({ given.users, given.items, given.entities },
-        { set.users, set.items, set.entities })
+      for _, order in ipairs { 'degree', 'bfs' } do
+        local set = data.load(dir, { ratios = ratios, seed = 3, order = order })
+        assert.same(named(given), named(set))
+        assert.same({ given.users, given.items, given.entities },
+          { set.users, set.items, set.entities })
+      end
     end
     local set = data.load(dir, { ratios = { 1, 0, 0 }, order = 'degree' })
     assert.equal('x', set.names.items:name(0)) -- two users and a triple
@@ -178,6 +180,21 @@ describe('filters', function()
     assert.equal('v', set.names.items:name(set.items - 1))
     assert.equal('a', set.names.users:name(0))
     assert.equal(0, set.names.items:id('x'))
+  end)
+
+  it('order bfs: from the most connected to its neighbours, then other components', function()
+    local dir = fixtures.dir {
+      ['interactions.tsv'] = { 'user\titem', 'a\tm', 'b\tn', 'b\to', 'c\to' },
+      ['kg.tsv'] = { 'head\trelation\ttail', 'm\tr\te', 'm\tr\tm', 'n\tr\tf', 'o\tr\tf' } }
+    -- o has b, c and f; then b brings n, and c and f nothing. m has a, e and, twice, itself: it is
+    -- the most connected, and begins.
+    local set = data.load(dir, { ratios = { 1, 0, 0 }, order = 'bfs' })
+    assert.same({ 'm', 'o', 'n' }, sets.names_of(set.names.items))
+    assert.same({ 'm', 'o', 'n', 'e', 'f' }, sets.names_of(set.names.entities))
+    assert.same({ 'a', 'b', 'c' }, sets.names_of(set.names.users))
+    set = data.load(dir, { ratios = { 1, 0, 0 }, order = 'bfs', kg = 'none' })
+    assert.same({ 'o', 'n', 'm' }, sets.names_of(set.names.items))
+    assert.same({ 'b', 'c', 'a' }, sets.names_of(set.names.users))
   end)
 
   it('that leave nothing say so', function()

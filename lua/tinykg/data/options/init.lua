@@ -4,6 +4,7 @@ local close_word = require 'tinykg.base.arguments.close_word'
 local tables = require 'tinykg.base.tables'
 local choose = require 'tinykg.data.formats'
 local controls = require 'tinykg.data.controls'
+local order = require 'tinykg.data.order'
 local split = require 'tinykg.data.split'
 
 local options = {}
@@ -62,7 +63,7 @@ local known_options = {
   seed = { is_number(0, 2 ^ 53, true), 'an integer from 0' },
   kcore = { is_core, 'an integer from 0, or { user = n, item = n }' },
   rating_threshold = { is_number(-math.huge, math.huge), 'a number' },
-  order = { function(v) return v == 'given' or v == 'degree' end, 'given or degree' },
+  order = { order.is_known, 'given, degree or bfs' },
   task = { function(v) return v == 'ctr' or v == 'ranking' end, 'ctr or ranking' },
   ids = { function(v) return v == 'given' or v == 'compact' end, 'given or compact' },
   attributes = { is_attributes, 'columns of the items, as author,genre' },
