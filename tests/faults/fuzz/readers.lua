@@ -124,7 +124,8 @@ local function fill(text)
 end
 
 local OPTIONS = {{}, {split = 'time'}, {kcore = 2}, {task = 'ctr'}, {task = 'ranking'},
-                 {order = 'degree'}, {order = 'bfs'}, {rating_threshold = 3}, {split = 'leave_one_out'}}
+                 {order = 'degree'}, {order = 'bfs'}, {rating_threshold = 3},
+                 {split = 'leave_one_out'}}
 
 --- Looks at all that a data set offers. What is refused here too must be refused in words.
 local function look_at(data)
