@@ -114,7 +114,9 @@ static bool pick(picked *s, const tkg_call *c, int64_t first, int64_t last) {
 
 /* Copies the picked rows of x, of so many columns, and zeros behind them. */
 static void copy_picked(const picked *s, const float *x, int64_t cols, float *to) {
-  for (int i = 0; i < s->count; i++) copy_row(to + i * cols, x + s->rows[i] * cols, cols);
+  for (int i = 0; i < s->count; i++)
+    // NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): pick wrote `count` rows
+    copy_row(to + i * cols, x + s->rows[i] * cols, cols);
   memset(to + s->count * cols, 0, (size_t)((s->padded - s->count) * cols) * sizeof *to);
 }
 

@@ -1,5 +1,6 @@
-/* Edges by number: TRIPLES, their heads, relations and tails. NEIGHBORHOOD, to what edges lead. Edges with the same head and tail,
- * which are neighbours in a row: PARALLEL_SUM, the sum of their values, in order.
+/* Edges by number: TRIPLES, their heads, relations and tails. NEIGHBORHOOD, to what edges lead.
+ * Edges with the same head and tail, which are neighbours in a row: PARALLEL_SUM, the sum of their
+ * values, in order.
  *
  * One thread per edge, which reads 13 to 16 bytes of it; a binary search finds the row of an edge,
  * for a sum only where the edge's neighbour in the list has the same tail, as few do. */

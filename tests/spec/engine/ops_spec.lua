@@ -40,8 +40,8 @@ end
 --- is a comparison.
 local NO_GRADIENT = {}
 local NO_FLOATS = {full = true, argmax = true, aggregate_argmax = true, inverse_index = true,
-                   first_index = true, triples = true, neighborhood = true, top_k = true, greater = true,
-                   greater_equal = true, equal = true, not_equal = true}
+                   first_index = true, triples = true, neighborhood = true, top_k = true,
+                   greater = true, greater_equal = true, equal = true, not_equal = true}
 for _, op in ipairs(require 'tests.support.op_table') do
   NO_GRADIENT[op.name] = op.vjp == 'none' and CASES[op.name] and not NO_FLOATS[op.name] or nil
 end
