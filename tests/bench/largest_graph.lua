@@ -7,6 +7,7 @@
 local power_law = require 'tinykg.bench.power_law'
 
 local SMALL = 60000 -- nodes
+local RANKED = 4096 -- users of an evaluation: more than it has in memory at a time
 
 local o = {gib = '2,4,8', bits = '32,8,2', recipe = 'recipes/kgin.lua', set = 'hops=3 dim=64',
            folder = 'build/largest', within = '.03', threads = '1'}
@@ -26,9 +27,10 @@ end
 local function command(nodes, bits)
   local settings = ''
   for setting in o.set:gmatch('%S+') do settings = settings .. ' --set ' .. setting end
+  os.execute(("rm -rf '%s/run'"):format(o.folder)) -- gigabytes, which --force would move aside
   return ('exec ./tinykg run %s --data %s/%d --bits %s --threads %s --steps 3%s --set epochs=1 '
-    .. '--force --quiet --out %s/run > %s/log 2>&1'):format(o.recipe, o.folder, nodes, bits,
-    o.threads, settings, o.folder, o.folder)
+    .. '--set eval_users=%d --quiet --out %s/run > %s/log 2>&1'):format(o.recipe, o.folder,
+    nodes, bits, o.threads, settings, RANKED, o.folder, o.folder)
 end
 
 local written -- nodes of the set that is there
@@ -43,6 +45,10 @@ end
 local function trains(nodes, gib, bits)
   write_once(nodes)
   local yes = os.execute(('(ulimit -v %d; %s)'):format(gib * 2 ^ 20, command(nodes, bits))) == 0
+  local log = io.open(o.folder .. '/log')
+  local said = log:read '*a'
+  log:close()
+  if not yes and not said:find 'memory' then error('failed for another reason: ' .. said, 0) end
   io.stderr:write(('%s GiB, %s bits, %d nodes: %s\n'):format(gib, bits, nodes,
                                                             yes and 'trains' or 'does not'))
   return yes
