@@ -48,7 +48,8 @@ local function trains(nodes, gib, bits)
   local log = io.open(o.folder .. '/log')
   local said = log:read '*a'
   log:close()
-  if not yes and not said:find 'memory' then error('failed for another reason: ' .. said, 0) end
+  local too_large = said:find 'memory' or said:find 'what is free'
+  if not yes and not too_large then error('failed for another reason: ' .. said, 0) end
   io.stderr:write(('%s GiB, %s bits, %d nodes: %s\n'):format(gib, bits, nodes,
                                                             yes and 'trains' or 'does not'))
   return yes
