@@ -142,11 +142,6 @@ static int aggregate_max_grad(const tkg_call *c, int64_t begin, int64_t end) {
 
 /* ---- inverse_index ---- */
 
-static int64_t one_unit(const tkg_node *node, const tkg_node *const *in) {
-  (void)node, (void)in;
-  return 1;
-}
-
 static int inverse_index(const tkg_call *c, int64_t begin, int64_t end) {
   (void)begin, (void)end;
   const int64_t n = tkg__count(c->node), count = tkg__count(c->in[0]);

@@ -36,11 +36,6 @@ static int64_t triples_work(const tkg_node *node, const tkg_node *const *in) {
 
 /* ---- neighborhood: graph, ids[b] -> [m] ---- */
 
-static int64_t one_unit(const tkg_node *node, const tkg_node *const *in) {
-  (void)node, (void)in;
-  return 1;
-}
-
 static int neighborhood(const tkg_call *c, int64_t begin, int64_t end) {
   (void)begin, (void)end;
   const tkg_graph g = edges_graph(c);

@@ -30,11 +30,6 @@ static int sample(const tkg_call *c, int64_t begin, int64_t end) {
   return TKG_OK;
 }
 
-static int64_t one_unit(const tkg_node *node, const tkg_node *const *in) {
-  (void)node, (void)in;
-  return 1;
-}
-
 /* Input 2, in as many bytes as the layout says. */
 static tkg_relations relations_of(const tkg_call *c) {
   return (tkg_relations){c->data[2], tkg__relation_bytes(c->node->i[3])};
