@@ -1,6 +1,6 @@
 --- All tables of ../ACCURACY.md that are of studies, by one command.
 --   tinykg recipes/reproduce/all.lua [--data DIR] [--only NAME,..] [--jobs 2] [--out DIR]
---     [--file FILE] [--plan] [--write]
+--     [--file FILE] [--records FILE] [--plan] [--write]
 -- It says first how long each table takes and all of them (--plan: no more than that), makes the
 -- runs that are missing (--write: none), table by table, and writes each between its two markers in
 -- the file. Runs that are there are not made again; one that was stopped goes on. DIR has the
@@ -30,14 +30,15 @@ end
 
 local o = {data = os.getenv 'TINYKG_DATA' or home .. '/../shared/data', out = 'runs/reproduce',
            file = home .. '/recipes/ACCURACY.md', jobs = '2', only = ''}
+local NAMES = {data = true, out = true, file = true, jobs = true, only = true, records = true}
 local k = 1
 while arg[k] do
   local name = arg[k]:match '^%-%-(%a+)$'
   if name == 'plan' or name == 'write' then o[name] = true
-  elseif o[name or ''] and arg[k + 1] then o[name], k = arg[k + 1], k + 1
+  elseif NAMES[name] and arg[k + 1] then o[name], k = arg[k + 1], k + 1
   else
-    stop('no option %s; there are --data DIR --only NAME,.. --jobs N --out DIR --file FILE --plan '
-      .. '--write', arg[k])
+    stop('no option %s; there are --data DIR --only NAME,.. --jobs N --out DIR --file FILE '
+      .. '--records FILE --plan --write', arg[k])
   end
   k = k + 1
 end
@@ -47,8 +48,8 @@ local function prepared(t)
   local data = t.data or description.data
   local words = {'--data', o.data .. '/' .. data,
                  '--out', o.out .. '/' .. (description.folder or data), '--jobs', o.jobs}
-  for _, name in ipairs{'bits', 'seeds'} do
-    if t[name] then words[#words + 1], words[#words + 2] = '--' .. name, t[name] end
+  for name, value in pairs{bits = t.bits, seeds = t.seeds, records = o.records} do
+    words[#words + 1], words[#words + 2] = '--' .. name, value
   end
   return study.prepare(description, words)
 end
@@ -91,6 +92,6 @@ end
 local list = chosen()
 say_how_long(list)
 for _, t in ipairs(o.plan and {} or list) do
-  if not o.write then t.study.run() end
+  if not o.write then t.study.run() else t.study.note() end
   write(t)
 end

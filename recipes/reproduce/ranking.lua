@@ -6,12 +6,15 @@ study{
   title = 'all recipes, a few epochs', data = 'cikgrec-dbbook2014', own_splits = true,
   metrics = {'recall@20', 'ndcg@20'}, seeds = '0,1,2,3,4', bits = '32,8,4,2,1',
   entries = {
-    {name = 'bpr-mf', recipe = 'bpr-mf', settings = 'epochs=20 eval_every=2', seconds = 10},
+    {name = 'bpr-mf', recipe = 'bpr-mf', settings = 'epochs=20 eval_every=2', seconds = 10,
+     bits = '32'}, -- here and below: nothing is kept in fewer bits
     {name = 'lightgcn', recipe = 'lightgcn', settings = 'lr=5e-3 epochs=12 eval_every=4',
      seconds = 20},
     {name = 'sgl', recipe = 'sgl', settings = 'lr=5e-3 epochs=12 eval_every=4', seconds = 60},
-    {name = 'cke', recipe = 'cke', settings = 'lr=1e-3 epochs=12 eval_every=4', seconds = 40},
-    {name = 'cfkg', recipe = 'cfkg', settings = 'epochs=20 eval_every=4', seconds = 40},
+    {name = 'cke', recipe = 'cke', settings = 'lr=1e-3 epochs=12 eval_every=4', seconds = 40,
+     bits = '32'},
+    {name = 'cfkg', recipe = 'cfkg', settings = 'epochs=20 eval_every=4', seconds = 40,
+     bits = '32'},
     {name = 'kgcn', recipe = 'kgcn', seconds = 60,
      settings = 'preset=movie batch_size=1024 epochs=6 eval_every=2 patience=0'},
     {name = 'kgnn-ls', recipe = 'kgnn-ls', seconds = 60,

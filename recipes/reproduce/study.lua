@@ -4,15 +4,18 @@
 --         baseline =, search =}
 -- A file that calls it is a command:
 --   tinykg FILE.lua [--data DIR] [--only NAME,NAME] [--bits 32,2] [--controls shuffled]
---     [--seeds 0,1,2] [--jobs 2] [--out DIR] [--plan] [--search]
+--     [--seeds 0,1,2] [--jobs 2] [--out DIR] [--records FILE] [--plan] [--search]
 -- It prints how many runs are missing and how long they will take (--plan: no more than that),
 -- makes them, each a process with one thread and a folder of its own, and prints Markdown tables.
 -- Runs that are there are not made again; one that was stopped goes on. Rows and columns without a
--- run are left out; a mean over fewer seeds than asked for says over how many. --search makes no
--- tables: it searches the settings of each entry by validation and prints the best, to be written
--- into the file as `found`. all.lua makes several studies.
+-- run are left out; a mean over fewer seeds than asked for says over how many. --records FILE: what
+-- runs found goes into that file too, and those that it has are there without their folders, so
+-- that a study can be made on several machines, part by part. --search makes no tables: it searches
+-- the settings of each entry by validation and prints the best, to be written into the file as
+-- `found`. all.lua makes several studies.
 local format = require 'tinykg.base.format'
 local lfs = require 'lfs'
+local study_records = require 'study_records'
 local study_runs = require 'study_runs'
 local study_tables = require 'study_tables'
 
@@ -49,11 +52,12 @@ local function stop(status, ...)
 end
 
 local WORDS = {data = true, only = true, bits = true, controls = true, seeds = true, jobs = true,
-               out = true}
+               out = true, records = true}
 
 local function options(study, words)
   local o = {bits = study.bits, control_bits = study.bits:match '[^,]+',
              controls = study.controls or '', seeds = study.seeds, jobs = '2', only = '',
+             metrics = study.metrics,
              data = (os.getenv 'TINYKG_DATA' or home .. '/../shared/data') .. '/' .. study.data,
              out = 'runs/reproduce/' .. (study.folder or study.data)}
   local k = 1
@@ -63,13 +67,15 @@ local function options(study, words)
     elseif WORDS[name] and words[k + 1] then o[name], k = words[k + 1], k + 1
     else
       stop(2, 'no option %s; there are --data DIR --only NAME,.. --bits 32,2 --controls shuffled '
-        .. '--seeds 0,1 --jobs N --out DIR --plan --search', words[k])
+        .. '--seeds 0,1 --jobs N --out DIR --records FILE --plan --search', words[k])
     end
     k = k + 1
   end
   if lfs.attributes(o.data, 'mode') ~= 'directory' then
     stop(1, '%s: no such folder: --data says where %s is', o.data, study.data)
   end
+  o.name = study.folder or o.data:match '([^/]+)/*$'
+  o.recorded = o.records and study_records.read(o.records) or {}
   return o
 end
 
@@ -100,7 +106,7 @@ end
 
 ---@class PreparedStudy
 ---@field missing fun(): number, number missing runs; seconds that they take one after the other
----@field run fun() makes them
+---@field run fun() makes them ---@field note fun() notes those that are there, for --records
 ---@field search fun() searches settings and prints the best
 ---@field tables fun(): string Markdown
 
@@ -117,6 +123,7 @@ function module.prepare(study, words)
       return #list, seconds
     end,
     run = function() study_runs.make(study, o, entries) end,
+    note = function() study_runs.note(o, entries) end,
     search = function() study_runs.search(study, o, entries) end,
     tables = function() return study_tables(study, o, entries) end,
   }

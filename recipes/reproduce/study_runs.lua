@@ -4,6 +4,7 @@ local format = require 'tinykg.base.format'
 local json = require 'tinykg.base.json'
 local must = require 'tinykg.base.must'
 local read_file = require 'tinykg.base.read_file'
+local study_records = require 'study_records'
 
 local quoted = format.quoted
 local home = os.getenv 'TINYKG_HOME' or '.'
@@ -44,20 +45,41 @@ local function has(entry, column)
   return not entry.bits or (',' .. entry.bits .. ','):find(',' .. column.bits .. ',', 1, true)
 end
 
-local function folder(o, entry, column, seed)
-  return ('%s/%s-%s-%s'):format(o.out, entry.name, column.key, seed)
+local function run_name(entry, column, seed)
+  return ('%s-%s-%s'):format(entry.name, column.key, seed)
 end
 
 local function summary(dir)
   local text = read_file(dir .. '/summary.json')
-  return text and json.decode(text, dir)
+  return text and must(json.decode(text, dir))
 end
 
---- Summaries of an entry's runs in a column that are there, by seed. ---@return table[]
-function study_runs.summaries(o, entry, column)
+--- All that a run is trained with, but for its seed.
+local function settings_of(entry, column)
+  local words = entry.recipe
+  local function add(more) words = more and words .. ' ' .. more or words end
+  add(entry.settings)
+  add(entry.found)
+  add(entry.data_set)
+  add(column.data_set)
+  return words
+end
+
+--- The record of a run, from its folder, or else from those that were read. ---@return StudyRecord?
+local function record_of(o, entry, column, seed)
+  local run = run_name(entry, column, seed)
+  local found, settings = summary(o.out .. '/' .. run), settings_of(entry, column)
+  run = o.name .. '/' .. run
+  if found then return study_records.of(run, settings, found, o.metrics) end
+  local record = o.recorded[run]
+  return record and record.settings == settings and record or nil
+end
+
+--- Records of an entry's runs in a column that are there, by seed. ---@return StudyRecord[]
+function study_runs.records(o, entry, column)
   local list = {}
   for _, seed in ipairs(split(o.seeds)) do
-    list[#list + 1] = summary(folder(o, entry, column, seed))
+    list[#list + 1] = record_of(o, entry, column, seed)
   end
   return list
 end
@@ -84,27 +106,55 @@ end
 local function training(study, o, entry, column, seed)
   local data_set = (column.data_set or '') .. (study.own_splits and ' seed=' .. seed or '')
   local words = ('%s --bits %s --seed %s'):format(flags(o, '--set', entry.found), column.bits, seed)
-  return command(o, entry, seed, data_set, words, quoted(folder(o, entry, column, seed)))
+  return command(o, entry, seed, data_set, words,
+                 quoted(o.out .. '/' .. run_name(entry, column, seed)))
 end
 
---- Commands of the runs that are missing, seed by seed: with the first all rows are there. The
---- seconds that they will take, one after the other.
----@return string[], number seconds, integer runs in all
-function study_runs.missing(study, o, entries)
-  local list, seconds, total = {}, 0, 0
-  local function count(entry, column, seed)
-    if not has(entry, column) then return end
-    total = total + 1
-    if summary(folder(o, entry, column, seed)) then return end
-    list[#list + 1] = training(study, o, entry, column, seed)
-    seconds = seconds + entry.seconds
-  end
+--- Calls back for every run of a study, seed by seed: with the first all rows are there.
+local function each_run(o, entries, call)
   for _, seed in ipairs(split(o.seeds)) do
     for _, entry in ipairs(entries) do
-      for _, column in ipairs(study_runs.columns(o)) do count(entry, column, seed) end
+      for _, column in ipairs(study_runs.columns(o)) do
+        if has(entry, column) then call(entry, column, seed) end
+      end
     end
   end
+end
+
+--- The runs, by name, whose files {RUN} in the settings of missing ones names: a record of them is
+--- not enough.
+local function needed(o, entries)
+  local names = {}
+  each_run(o, entries, function(entry, column, seed)
+    if record_of(o, entry, column, seed) then return end
+    for run in (entry.settings or ''):gmatch '{(.-)}' do names[run .. '-' .. seed] = true end
+  end)
+  return names
+end
+
+--- Commands of the runs that are missing. The seconds that they will take, one after the other.
+---@return string[], number seconds, integer runs in all
+function study_runs.missing(study, o, entries)
+  local list, seconds, total, files_of = {}, 0, 0, needed(o, entries)
+  each_run(o, entries, function(entry, column, seed)
+    local run = run_name(entry, column, seed)
+    total = total + 1
+    if summary(o.out .. '/' .. run)
+        or not files_of[run] and record_of(o, entry, column, seed) then return end
+    list[#list + 1] = training(study, o, entry, column, seed)
+    seconds = seconds + entry.seconds
+  end)
   return list, seconds, total
+end
+
+--- Notes the runs that are there in the file of --records, if there is one.
+function study_runs.note(o, entries)
+  if not o.records then return end
+  local list = {}
+  each_run(o, entries, function(entry, column, seed)
+    list[#list + 1] = record_of(o, entry, column, seed)
+  end)
+  study_records.add(o.records, list)
 end
 
 --- How long so many seconds of runs take at `jobs` runs at a time, in words.
@@ -129,7 +179,9 @@ function study_runs.make(study, o, entries)
     ('%s: %s, %d missing, %s at a time in %s; about %s on quiet cores'):format(study.title,
       format.count(total, 'run'), #list, o.jobs, o.out,
       study_runs.duration(seconds, o.jobs))), '\n')
-  if not o.plan and #list > 0 then execute(o, o.out, list) end
+  if o.plan then return end
+  if #list > 0 then execute(o, o.out, list) end
+  study_runs.note(o, entries)
 end
 
 -- Searches split the data as the runs of this seed do.

@@ -5,13 +5,13 @@ local tables = require 'tinykg.base.tables'
 
 local REACHED = 0.98 -- of a published figure
 
-local columns, summaries = study_runs.columns, study_runs.summaries
+local columns, records = study_runs.columns, study_runs.records
 
 --- Mean and deviation of a metric over the runs that are there, and their number; nil if none is.
----@param of string? in summary.json; default test
+---@param of string? in the record; default test
 local function statistics(o, entry, column, metric, of)
   local values, mean, square = {}, 0, 0
-  for _, s in ipairs(summaries(o, entry, column)) do
+  for _, s in ipairs(records(o, entry, column)) do
     values[#values + 1] = (s[of or 'test'] or {})[metric]
   end
   if #values == 0 then return nil end
@@ -28,7 +28,7 @@ local function metric_cell(o, entry, column, metric, of)
 end
 
 local function kept_cell(o, entry, column)
-  local s = not column.data_set and summaries(o, entry, column)[1]
+  local s = not column.data_set and records(o, entry, column)[1]
   return s and ('%s (%.0fx)'):format(format.bytes(s.kept.stored_bytes),
     s.kept.reference_bytes / math.max(s.kept.stored_bytes, 1)) or nil
 end
@@ -123,7 +123,7 @@ end
 local function with_popularity(o, entries)
   local rows = tables.append({}, entries)
   for _, entry in ipairs(entries) do
-    if summaries(o, entry, columns(o)[1])[1] then
+    if records(o, entry, columns(o)[1])[1] then
       rows[#rows + 1] = {name = 'popularity', popularity_of = entry}
       break
     end

@@ -50,18 +50,23 @@ awk 'FNR == NR { if ($0 !~ /^#/ && NF) long[++n] = $0; next }
     for (i = 1; i <= m; i++) if (!done[all[i]]) print all[i]
   }' tests/tools/longest "$work/all" >"$work/queue"
 
-# Runs a spec and prints what it printed in one piece.
+# Runs a spec, prints what it printed in one piece and keeps its failures for the end.
 export TEST_WORK="$work"
-one='out=$(mktemp "$TEST_WORK/out.XXXXXX") && { tests/tools/spec.sh $0 >"$out" 2>&1
-  flock "$TEST_WORK/queue" cat "$out"; rm -f "$out"; }'
+one='out=$(mktemp "$TEST_WORK/out.XXXXXX") && {
+  tests/tools/spec.sh $0 >"$out" 2>&1; failed=$?
+  flock "$TEST_WORK/queue" cat "$out"
+  [ $failed = 0 ] || flock "$TEST_WORK/queue" tests/tools/failures.awk "$out" >>"$TEST_WORK/failures"
+  rm -f "$out"; }'
 number=$(wc -l <"$work/queue")
 jobs=${TEST_JOBS:-$(nproc 2>/dev/null || echo 1)}
-if [ "$number" = 1 ] || [ "$jobs" = 1 ]; then
-  while read -r spec; do tests/tools/spec.sh $spec; done <"$work/queue"
+if [ "$number" = 1 ]; then
+  read -r spec <"$work/queue" && tests/tools/spec.sh $spec
 else
   xargs -P "$jobs" -I '{}' sh -c "$one" '{}' <"$work/queue"
 fi
 
+# What failed, once more: above stands the output of a hundred specs.
+[ ! -s "$work/failures" ] || { echo; cat "$work/failures"; }
 echo
 awk -v number="$number" '{ p += $1; f += $2; s += $3 }
   END {

@@ -75,6 +75,20 @@ describe('a study', function()
     assert.equal(before, lfs.attributes(out .. '/b-32-1/summary.json', 'modification'))
   end)
 
+  it('has what its runs found in a file, without their folders', function()
+    local records, elsewhere = dir .. '/records.jsonl', command('--out ' .. dir .. '/other')
+    local tables = shell.gives(0, command('--records ' .. records)):match '\n(|.*)$'
+    local _, lines = fixtures.bytes(records):gsub('\n', '')
+    assert.equal(8, lines)
+    elsewhere = elsewhere .. ' --records ' .. records
+    assert.equal(tables, shell.gives(0, elsewhere, '^small: 8 runs, 0 missing'):match '\n(|.*)$')
+    assert.is_nil(lfs.attributes(dir .. '/other/a-2-1', 'mode'))
+    fixtures.write(records, (fixtures.bytes(records):gsub('lightgcn dim=8', 'lightgcn dim=9', 1)))
+    shell.gives(0, elsewhere .. ' --plan', '^small: 8 runs, 1 missing') -- of other settings
+    fixtures.write(records, 'no record\n')
+    shell.gives(1, elsewhere .. ' --plan', 'records.jsonl:1: not JSON')
+  end)
+
   it('refuses what it does not know', function()
     shell.gives(2, command '--only c', 'there is no such entry')
     shell.gives(2, command '--epochs 3', 'no option %-%-epochs')
@@ -174,7 +188,7 @@ end)
 
 describe('a study with controls and a baseline', function()
   local dir, data = shell.demo(60, 40)
-  local out, text = dir .. '/out', nil
+  local out, command, text = dir .. '/out', nil, nil
   local function folder(name) return out .. '/' .. name end
   local function of(name, part)
     return runs.read(folder(name) .. '/summary.json')[part or 'test']['recall@20']
@@ -183,7 +197,7 @@ describe('a study with controls and a baseline', function()
   setup(function()
     local path = dir .. '/controls.lua'
     fixtures.write(path, ('local HOME = %q\n'):format(lfs.currentdir()) .. WITH_CONTROLS)
-    local command = ('./tinykg %s --data %s --out %s'):format(path, data, out)
+    command = ('./tinykg %s --data %s --out %s'):format(path, data, out)
     text = shell.gives(0, command, '^controls: 10 runs, 10 missing')
     shell.gives(0, command .. ' --bits 2 --seeds 3 --only g', '^controls: 2 runs, 2 missing')
     text = text .. shell.gives(0, command .. ' --search')
@@ -222,6 +236,14 @@ describe('a study with controls and a baseline', function()
     local lost = (of 'g-2-1' + of 'g-2-2') / 2 < mean - deviation
     assert.equal(lost and 'recall@20 of g at 2 bits' or 'none',
                  text:match 'deviation over seeds: ([^\n]*)%.\n')
+  end)
+
+  it('makes a run whose file another begins with, though it has its record', function()
+    local records = dir .. '/records.jsonl'
+    shell.gives(0, command .. ' --records ' .. records, '^controls: 10 runs, 0 missing')
+    fixtures.write(records, (fixtures.bytes(records):gsub('[^\n]*/p%-32[^\n]*\n', '')))
+    shell.gives(0, ('%s --out %s/other --records %s --plan'):format(command, dir, records),
+                '^controls: 10 runs, 4 missing')
   end)
 
   it('searches settings by validation', function()
