@@ -14,6 +14,10 @@ const tkg_op_info tkg__ops[TKG_OP_COUNT] = {
 
 bool tkg__op_is(int op, enum tkg_op_flag flag) { return tkg__ops[op].flags & flag; }
 
+bool tkg__stays_finite(const tkg_node *n) {
+  return tkg__op_is(n->op, TKG_FINITE) || (tkg__op_is(n->op, TKG_EPSILON) && n->f[0] > 0);
+}
+
 static char letter(int op, int input) {
   for (const char *r = tkg__ops[op].reads; *r; r++)
     if (*r != '|' && input-- == 0) return *r;

@@ -66,6 +66,8 @@ enum tkg_op_flag {
   TKG_TILED = 32,
   TKG_BASE = 64,
   TKG_HALVES = 128,
+  TKG_FINITE = 256,
+  TKG_EPSILON = 512,
 };
 
 typedef struct tkg_op_info {
@@ -76,6 +78,9 @@ typedef struct tkg_op_info {
 extern const tkg_op_info tkg__ops[TKG_OP_COUNT];
 
 bool tkg__op_is(int op, enum tkg_op_flag flag);
+
+/* Whether the node makes finite numbers of finite ones. */
+bool tkg__stays_finite(const tkg_node *n);
 
 /* Whether two nodes have the same attributes. */
 bool tkg__same_attributes(const tkg_node *a, const tkg_node *b);

@@ -90,35 +90,6 @@ static void find_zero(const outside *z) {
 
 /* ---- rows that nobody reads ---- */
 
-/* Whether the op makes finite numbers of any finite ones, so that it does not matter what it reads
- * of rows outside. */
-static bool stays_finite(const tkg_node *n) {
-  switch (n->op) {
-  case TKG_OP_AFFINE:
-  case TKG_OP_ADD:
-  case TKG_OP_SUB:
-  case TKG_OP_MUL:
-  case TKG_OP_LEAKY_RELU:
-  case TKG_OP_LEAKY_RELU_GRAD:
-  case TKG_OP_SIGMOID:
-  case TKG_OP_SIGMOID_GRAD:
-  case TKG_OP_TANH:
-  case TKG_OP_TANH_GRAD:
-  case TKG_OP_ELU:
-  case TKG_OP_ELU_GRAD:
-  case TKG_OP_DROPOUT:
-  case TKG_OP_MATMUL:
-  case TKG_OP_CONCAT:
-    return true;
-  case TKG_OP_ROW_NORM:
-  case TKG_OP_NORMALIZE:
-  case TKG_OP_NORMALIZE_GRAD:
-    return n->f[0] > 0;
-  default:
-    return false;
-  }
-}
-
 /* Whether node i reads no row outside of its input k, or to no effect. */
 static bool leaves_out(const outside *z, int i, int k) {
   const tkg_node *n = node_of(z, i), *to = node_of(z, z->within), *in[TKG_MAX_INPUTS];
@@ -127,7 +98,7 @@ static bool leaves_out(const outside *z, int i, int k) {
   if (n->op == TKG_OP_AGGREGATE_ROWS)
     return k == 1 && n->in[0] == to->in[0] && is_batch(z, n->in[2]) &&
            memcmp(n->i, to->i, sizeof n->i) == 0;
-  if (!stays_finite(n)) return false;
+  if (!tkg__stays_finite(n)) return false; /* zero times infinity is none */
   if (n->op == TKG_OP_MATMUL && tkg__row_access(n, in, k) == TKG_ACCESS_REDUCES)
     return k < 2 && z->zero[n->in[1 - k]];
   const bool grows = n->op == TKG_OP_NORMALIZE_GRAD; /* it divides by norms, which may be small */

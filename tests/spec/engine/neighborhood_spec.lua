@@ -212,6 +212,8 @@ describe('neighborhood', function()
       function(x) return x + B end, function(x) return x:dropout(.3) end,
       function(x) return (x:square() + 1):log() end, function(x) return x:softmax() end,
       function(x) return x:elu() end, function(x) return sum(x) end,
+      function(x) return x:softplus() end, function(x) return x:clamp(-.5, .7) end,
+      function(x) return x:sin() end, function(x, y) return tk.where(x:gt(y), x, B) end,
       function(x, y) return x + y end, function(x, y) return x * y end,
       function(x, y) return x - y end, function(x, y) return x / (y:square() + 1) end,
       function(x, y) return tk.cat({x, y}, 2):narrow(2, 3, D) end,
