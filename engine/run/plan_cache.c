@@ -10,6 +10,7 @@ static void plan_free(tkg_plan *plan) {
   if (plan->program.tape) tkg__replay_forget(&plan->replay, plan->program.tape->engine->backend);
   tkg__program_free(&plan->program);
   free(plan->nodes);
+  free(plan->lines);
   free((int32_t *)plan->request.outputs);
   free(plan);
 }
@@ -73,6 +74,14 @@ static bool same_parameters(const tkg_program *p, const tkg_tape *tape) {
   return true;
 }
 
+/* A plan names the recipe's lines in its messages. Two functions of the same ops have one each; a
+ * recording that has noted no lines takes either. */
+static bool same_lines(const tkg_plan *plan, const tkg_tape *tape) {
+  for (int i = 0; i < plan->n; i++)
+    if (tape->side[i].where && tape->side[i].where != plan->lines[i]) return false;
+  return true;
+}
+
 static bool fits(const tkg_plan *plan, const tkg_plan *key, const tkg_tape *tape) {
   const tkg_request *a = &plan->request, *b = &key->request;
   return plan->hash == key->hash && plan->n == key->n && a->loss == b->loss && a->n == b->n &&
@@ -80,7 +89,7 @@ static bool fits(const tkg_plan *plan, const tkg_plan *key, const tkg_tape *tape
          same_policy(&plan->policy, &key->policy) &&
          same_bytes(a->outputs, b->outputs, (size_t)a->n * sizeof *a->outputs) &&
          same_bytes(plan->nodes, key->nodes, (size_t)plan->n * sizeof *plan->nodes) &&
-         same_parameters(&plan->program, tape);
+         same_lines(plan, tape) && same_parameters(&plan->program, tape);
 }
 
 /* ---- finding ---- */
@@ -91,6 +100,13 @@ static void *copy_of(const void *from, size_t bytes) {
   return to && bytes ? memcpy(to, from, bytes) : to;
 }
 
+/* Returns the lines of a tape's nodes, texts of the tape, in a list that the caller frees. */
+static const char **lines_of(const tkg_tape *tape) {
+  const char **lines = malloc((size_t)tape->n * sizeof *lines + 1);
+  for (int i = 0; i < tape->n && lines; i++) lines[i] = tape->side[i].where;
+  return lines;
+}
+
 static int make_plan(const tkg_plan *key, const tkg_tape *tape, tkg_plan **out) {
   const tkg_request *request = &key->request;
   tkg_plan *plan = malloc(sizeof *plan);
@@ -98,7 +114,8 @@ static int make_plan(const tkg_plan *key, const tkg_tape *tape, tkg_plan **out) 
   *plan = *key;
   plan->nodes = copy_of(key->nodes, (size_t)key->n * sizeof *key->nodes);
   plan->request.outputs = copy_of(request->outputs, (size_t)request->n * sizeof *request->outputs);
-  int status = plan->nodes && plan->request.outputs
+  plan->lines = lines_of(tape);
+  int status = plan->nodes && plan->request.outputs && plan->lines
                    ? tkg__compile(tape, request, &key->policy, &plan->program)
                    : tkg__fail(TKG_E_MEMORY, "plan: no memory");
   if (status)

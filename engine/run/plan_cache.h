@@ -1,4 +1,5 @@
-/* The plans of a step, found again by what was recorded: ops, shapes and attributes, not data. */
+/* The plans of a step, found again by what was recorded: ops, shapes, attributes and the
+ * recipe's lines, not data. */
 #ifndef TKG_PLAN_CACHE_H
 #define TKG_PLAN_CACHE_H
 
@@ -10,8 +11,9 @@ enum { TKG_MAX_PLANS = 16, TKG_OPTIMIZER_CONSTANTS = 7 };
 /* A compiled program and the key that it is found by. */
 typedef struct tkg_plan {
   tkg_program program;
-  uint64_t hash;   /* of the nodes, the loss and the outputs */
-  tkg_node *nodes; /* copy of the tape's */
+  uint64_t hash;      /* of the nodes, the loss and the outputs */
+  tkg_node *nodes;    /* copy of the tape's */
+  const char **lines; /* of the nodes, or NULL */
   int n;
   tkg_request request;                       /* its outputs are a copy */
   double constants[TKG_OPTIMIZER_CONSTANTS]; /* options of the optimizer that nodes contain */

@@ -308,8 +308,13 @@ local function run_forward(name, fn, ...)
   cache[name] = cache[name] or new_step(fn)
   local forward, counter = cache[name], cache.forward
   forward.fn, forward.name = fn, 'no_grad'
-  forward.seen = false -- each function has lines of its own
+  -- The tape has the lines of its last function, and of the way that its first argument, a model,
+  -- made it take.
+  local last = forward.last or setmetatable({}, {__mode = 'v'})
+  forward.last, forward.seen = last, last.fn == fn and last.model == (...)
+  last.fn = nil
   local results = record(forward, ...)
+  last.fn, last.model = fn, (...)
   local asked, nodes = outputs_of(forward, results)
   local outputs = ffi.new('tkg_tensor *[?]', #asked)
   counter.number = counter.number + 1

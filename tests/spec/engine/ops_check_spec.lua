@@ -216,6 +216,31 @@ describe('tk.check', function()
     assert.matches('check: on is a string, expected true or false', message(tk.check, 'yes'))
   end)
 
+  it('names the line of the function that no_grad runs, whichever ran before', function()
+    local bad, good, here = tk.tensor{0, 1}, tk.ones(2), debug.getinfo(1, 'l').currentline
+    local function first(x) return (x:log()) end
+    local function second(x) return (x:log()) end
+    local function by(model, x)
+      if model.way then return (x:log()) end
+      return (x:log())
+    end
+    local function at(line, fn, ...)
+      assert.matches('ops_check_spec%.lua:' .. here + line .. ': log: ',
+                     message(tk.no_grad, fn, ...))
+    end
+    local one, other = {way = true}, {}
+    tk.check(true)
+    for _ = 1, 2 do
+      at(1, first, bad)
+      tk.no_grad(first, good)
+      at(1, first, bad)
+      at(2, second, bad)
+      tk.no_grad(by, one, good)
+      at(5, by, other, bad)
+      at(4, by, one, bad)
+    end
+  end)
+
   it('leaves what no_grad draws as it is', function()
     local x = tk.ones(50)
     local function draw() return bytes(tk.no_grad(function() return (x:dropout(0.5)) end)) end
