@@ -119,8 +119,27 @@ int tkg_graph_pack(int64_t n, int64_t m, int64_t e, const int32_t *heads, const 
   return status;
 }
 
+/* A set of relations as bits: so few have ids of one byte. */
+enum { BITS = 64 };
+
+static void list_heads_by_bits(int64_t n, const int32_t *offsets, const uint8_t *relations,
+                               int32_t *at, int32_t *list) {
+  for (int64_t head = 0; head < n; head++) {
+    uint64_t set = 0;
+    for (int64_t edge = offsets[head]; edge < offsets[head + 1]; edge++)
+      set |= UINT64_C(1) << relations[edge];
+    for (; set; set &= set - 1) {
+      const int r = __builtin_ctzll(set);
+      if (list) list[at[r]] = (int32_t)head;
+      at[r]++;
+    }
+  }
+}
+
 void tkg_graph_list_heads(int64_t n, const int32_t *offsets, const int32_t *relations,
                           int64_t layout, int32_t *seen, int32_t *at, int32_t *list) {
+  if (tkg__graph_kinds(layout) <= BITS)
+    return list_heads_by_bits(n, offsets, (const uint8_t *)relations, at, list);
   const tkg_relations of = {relations, tkg__relation_bytes(layout)};
   for (int64_t head = 0; head < n; head++) {
     for (int64_t edge = offsets[head]; edge < offsets[head + 1]; edge++) {

@@ -114,6 +114,26 @@ describe('attention', function()
     end
   end)
 
+  it('finds the heads of each relation, be they few, 64 or more', function()
+    for _, relations in ipairs{3, 63, 64, 65, 300} do
+      local many = tk.graph(odd_graph(random, NODES, 500, relations))
+      local triples, distinct, expected = many:triples(), {}, 0
+      for p = 0, triples.n - 1 do
+        local key = triples.relations[p] * NODES + triples.heads[p]
+        if not distinct[key] then distinct[key], expected = true, expected + 1 end
+      end
+      local got = tk.attention.new(many)
+      assert.equal(expected, got.heads)
+      local list = got.list:totable()
+      for _, part in ipairs(got.parts) do
+        for k = part.first + 1, part.first + part.count do
+          assert.is_true(distinct[part.relation * NODES + list[k]])
+          assert.is_true(k == part.first + 1 or list[k] > list[k - 1])
+        end
+      end
+    end
+  end)
+
   it('is a softmax over the edges of a head', function()
     local pi = graph:softmax(tk.attention.new(graph):scores(x, w, r)):totable()
     local sums, exps = {}, {}
