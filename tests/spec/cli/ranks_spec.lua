@@ -104,12 +104,14 @@ describe('mpirun', function()
     if not mpich then return pending 'no MPICH' end
     local out, command = long_run('mpich-killed', mpich)
     local code, text = struck('KILL', '2', command, out)
-    assert.is_true(code ~= 0)
+    assert.is_true(code ~= 0, text)
     assert.is_nil(text:find 'still there', text)
     assert.is_true(tonumber(text:match 'seconds: (%d+)') <= MOST_SECONDS, text)
     out, command = long_run('mpich-stopped', mpich)
-    code, text = struck('INT', 'launcher', command, out)
-    assert.is_true(code ~= 0)
+    -- No word of the status: MPICH 4.0.2 now and then passes on that of wait(2), 130 in its upper
+    -- byte, which the shell sees as 0.
+    text = select(2, struck('INT', 'launcher', command, out))
+    assert.matches('stopped; to go on: tinykg run %-%-resume', text)
     assert.is_nil(text:find 'still there', text)
     local epochs = (' --quiet --set epochs=%d --out '):format(#runs.log(out) + 2)
     shell.gives(0, mpi.tinykg(2, 'run --resume' .. epochs .. out, mpich))
