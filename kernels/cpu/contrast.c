@@ -14,7 +14,8 @@
 #include "kernel.h"
 #include "lanes.h"
 
-enum { BLOCK = 128, TILE = 128 }; /* rows of a block, columns of a tile of logits */
+enum { BLOCK = 128, TILE = 128 }; /* backward: rows of a block, columns of a tile of logits */
+enum { ACROSS = 64, DOWN = 256 }; /* forward: rows of X, rows of Y of a tile */
 
 /* Rows that have units, rows that they meet, and what is known of each row of X. */
 typedef struct contrast {
@@ -28,7 +29,12 @@ typedef struct contrast {
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
-static int64_t units(const tkg_node *node, const tkg_node *const *in) {
+static int64_t forward_units(const tkg_node *node, const tkg_node *const *in) {
+  (void)in;
+  return (node->shape[0] + ACROSS - 1) / ACROSS;
+}
+
+static int64_t backward_units(const tkg_node *node, const tkg_node *const *in) {
   (void)in;
   return (node->shape[0] + BLOCK - 1) / BLOCK;
 }
@@ -56,32 +62,45 @@ static int multiply(const contrast *k, int64_t r, int rows, int64_t c, int cols,
 
 /* ---- forward ---- */
 
-/* Takes a row of a tile into its running maximum and sum of exponentials beneath it. */
-static void take_row(const float *products, int cols, float scale, float *most, float *sum) {
-  float logits[TILE] = {0};
+/* Takes a tile into the maximum and the sum of exponentials so far of `width` rows of X, which are
+ * columns of the tile: each has a lane, so lanes are never folded. */
+TKG_INLINE void take_lanes(const float *products, int down, int across, int width, float scale,
+                           float *most, float *sum) {
+  float now[LANES], total[LANES];
+  memcpy(now, most, (size_t)width * sizeof *now);
+  for (int j = 0; j < down; j++) {
+    const float *row = products + j * across;
 #pragma omp simd
-  for (int j = 0; j < cols; j++) logits[j] = products[j] * scale;
-  const float before = *most, here = lanes_max(logits, cols);
-  const float now = here > before ? here : before;
+    for (int i = 0; i < width; i++) {
+      const float logit = row[i] * scale;
+      now[i] = logit > now[i] ? logit : now[i];
+    }
+  }
+  for (int i = 0; i < width; i++) total[i] = sum[i] * v_exp(most[i] - now[i]);
+  for (int j = 0; j < down; j++) {
+    const float *row = products + j * across;
 #pragma omp simd
-  for (int j = 0; j < cols; j++) logits[j] = v_exp(logits[j] - now);
-  *sum = *sum * v_exp(before - now) + lanes_dot(logits, NULL, cols);
-  *most = now;
+    for (int i = 0; i < width; i++) total[i] += v_exp(row[i] * scale - now[i]);
+  }
+  memcpy(most, now, (size_t)width * sizeof *now);
+  memcpy(sum, total, (size_t)width * sizeof *sum);
 }
 
-static int forward_block(const contrast *k, int64_t first, int rows, float *out) {
-  float products[BLOCK * TILE], most[BLOCK], sum[BLOCK];
-  for (int i = 0; i < rows; i++) {
-    most[i] = -FLT_MAX;
-    sum[i] = 0;
-  }
-  for (int64_t c = 0; c < k->m; c += TILE) {
-    const int cols = (int)least(TILE, k->m - c);
-    int status = multiply(k, first, rows, c, cols, products);
+static int forward_block(const contrast *k, int64_t first, int across, float *out) {
+  float products[DOWN * ACROSS], most[ACROSS], sum[ACROSS] = {0};
+  const contrast turned = {.mine = k->other, .other = k->mine, .d = k->d};
+  for (int i = 0; i < across; i++) most[i] = -FLT_MAX;
+  for (int64_t c = 0; c < k->m; c += DOWN) {
+    const int down = (int)least(DOWN, k->m - c), whole = across / LANES * LANES;
+    int status = multiply(&turned, c, down, first, across, products);
     if (status) return status;
-    for (int i = 0; i < rows; i++) take_row(products + i * cols, cols, k->scale, &most[i], &sum[i]);
+    for (int i = 0; i < whole; i += LANES)
+      take_lanes(products + i, down, across, LANES, k->scale, most + i, sum + i);
+    if (whole < across)
+      take_lanes(products + whole, down, across, across - whole, k->scale, most + whole,
+                 sum + whole);
   }
-  for (int i = 0; i < rows; i++) out[i] = most[i] + v_log(sum[i]);
+  for (int i = 0; i < across; i++) out[i] = most[i] + v_log(sum[i]);
   return TKG_OK;
 }
 
@@ -94,8 +113,8 @@ static int forward(const tkg_call *c, int64_t begin, int64_t end) {
                       .scale = (float)c->node->f[0]};
   float *out = c->out;
   for (int64_t u = begin; u < end; u++) {
-    const int64_t first = u * BLOCK;
-    int status = forward_block(&k, first, (int)least(BLOCK, k.n - first), out + first);
+    const int64_t first = u * ACROSS;
+    int status = forward_block(&k, first, (int)least(ACROSS, k.n - first), out + first);
     if (status) return status;
   }
   return TKG_OK;
@@ -167,7 +186,10 @@ static int backward(const tkg_call *c, int64_t begin, int64_t end) {
 }
 
 const tkg_cpu_op TKG_ISA_NAME(tkg__cpu_contrast)[] = {
-    {.op = TKG_OP_PRODUCT_LOGSUMEXP, .run = forward, .units = units, .work = forward_work},
-    {.op = TKG_OP_PRODUCT_LOGSUMEXP_GRAD, .run = backward, .units = units, .work = backward_work},
+    {.op = TKG_OP_PRODUCT_LOGSUMEXP, .run = forward, .units = forward_units, .work = forward_work},
+    {.op = TKG_OP_PRODUCT_LOGSUMEXP_GRAD,
+     .run = backward,
+     .units = backward_units,
+     .work = backward_work},
     {0},
 };
