@@ -98,7 +98,7 @@ static bool leaves_out(const outside *z, int i, int k) {
   if (n->op == TKG_OP_AGGREGATE_ROWS)
     return k == 1 && n->in[0] == to->in[0] && is_batch(z, n->in[2]) &&
            memcmp(n->i, to->i, sizeof n->i) == 0;
-  if (!tkg__stays_finite(n)) return false; /* zero times infinity is none */
+  if (!tkg__stays_finite(n)) return false; /* 0 times infinity is NaN */
   if (n->op == TKG_OP_MATMUL && tkg__row_access(n, in, k) == TKG_ACCESS_REDUCES)
     return k < 2 && z->zero[n->in[1 - k]];
   const bool grows = n->op == TKG_OP_NORMALIZE_GRAD; /* it divides by norms, which may be small */

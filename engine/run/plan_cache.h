@@ -13,7 +13,7 @@ typedef struct tkg_plan {
   tkg_program program;
   uint64_t hash;      /* of the nodes, the loss and the outputs */
   tkg_node *nodes;    /* copy of the tape's */
-  const char **lines; /* of the nodes, or NULL */
+  const char **lines; /* of the nodes: the tape's texts or NULL, compared but not read */
   int n;
   tkg_request request;                       /* its outputs are a copy */
   double constants[TKG_OPTIMIZER_CONSTANTS]; /* options of the optimizer that nodes contain */

@@ -75,7 +75,9 @@ local function options(study, words)
     stop(1, '%s: no such folder: --data says where %s is', o.data, study.data)
   end
   o.name = study.folder or o.data:match '([^/]+)/*$'
-  o.recorded = o.records and study_records.read(o.records) or {}
+  local ok, recorded = pcall(study_records.read, o.records)
+  if not ok then stop(1, '%s', recorded) end
+  o.recorded = recorded
   return o
 end
 

@@ -1,7 +1,9 @@
 --- What runs found, in a file that stays when their folders go: one JSON object per line,
 --- {"run":, "settings":, "code":, "test":, "popularity":, "kept":}, sorted by run.
 local atomic_file = require 'tinykg.base.atomic_file'
+local format = require 'tinykg.base.format'
 local json = require 'tinykg.base.json'
+local lfs = require 'lfs'
 local must = require 'tinykg.base.must'
 local read_file = require 'tinykg.base.read_file'
 local tk = require 'tinykg'
@@ -19,8 +21,8 @@ local study_records = {}
 ---@field kept {stored_bytes: number, reference_bytes: number}
 
 local function code()
-  local git = io.popen(("git -C '%s' describe --always --dirty=+ 2>/dev/null"):format(
-    home:gsub("'", "'\\''")))
+  local git = io.popen(('git -C %s describe --always --dirty=+ 2>/dev/null'):format(
+    format.quoted(home)))
   local commit = git and git:read '*l'
   if git then git:close() end
   return commit or tk.version
@@ -39,13 +41,29 @@ function study_records.of(run, settings, summary, metrics)
   return record
 end
 
---- The records of a file by run; none where there is no file yet. Errors: FILE:LINE: not JSON.
----@param path string ---@return table<string, StudyRecord>
+local function is_record(r)
+  return type(r) == 'table' and type(r.run) == 'string' and type(r.settings) == 'string'
+    and type(r.test) == 'table' and type(r.kept) == 'table'
+end
+
+--- The records of a file by run; none without a file, or where there is none yet. Errors: it cannot
+--- be read, its folder is missing, or a line is no record.
+---@param path string? ---@return table<string, StudyRecord>
 function study_records.read(path)
+  if not path then return {} end
+  if not lfs.attributes(path) then -- before hours of runs that could not be noted
+    local folder = path:match '^(.*)/[^/]*$' or '.'
+    if lfs.attributes(folder ~= '' and folder or '/', 'mode') ~= 'directory' then
+      error(folder .. ': no such folder', 0)
+    end
+    return {}
+  end
   local records, number = {}, 0
-  for line in (read_file(path) or ''):gmatch '[^\n]+' do
+  for line in must(read_file(path)):gmatch '[^\n]+' do
     number = number + 1
-    local record = must(json.decode(line, path .. ':' .. number))
+    local at = path .. ':' .. number
+    local record = must(json.decode(line, at))
+    if not is_record(record) then error(at .. ': not the record of a run', 0) end
     records[record.run] = record
   end
   return records

@@ -87,6 +87,11 @@ describe('a study', function()
     shell.gives(0, elsewhere .. ' --plan', '^small: 8 runs, 1 missing') -- of other settings
     fixtures.write(records, 'no record\n')
     shell.gives(1, elsewhere .. ' --plan', 'records.jsonl:1: not JSON')
+    fixtures.write(records, '{"run": "a"}\n')
+    shell.gives(1, elsewhere .. ' --plan', 'records.jsonl:1: not the record of a run')
+    shell.gives(1, command('--plan --records ' .. dir .. '/missing/x'),
+                '^[^\n]*missing: no such folder\n$')
+    shell.gives(1, command('--plan --records ' .. dir), ': cannot be read: ')
   end)
 
   it('refuses what it does not know', function()
