@@ -58,11 +58,11 @@ function source_line.message(message)
 end
 
 --- A handler for xpcall. An error that Lua raises inside the library, such as an operation on nil,
---- gets the recipe's line, with the library's behind it; LuaJIT's own on Ctrl-C stays as it is.
+--- gets the recipe's line, with the library's behind it.
 function source_line.handler(e)
   if type(e) ~= 'string' then return e end
   local at, message = e:match('^[^\n:]*lua/(tinykg/[%w_/]+%.lua:%d+): (.*)')
-  local where = at and message ~= 'interrupted!' and caller()
+  local where = at and caller()
   return where and string.format('%s: %s (%s)', where, message, at) or e
 end
 

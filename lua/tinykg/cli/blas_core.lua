@@ -1,7 +1,6 @@
 --- OpenBLAS takes a processor that is newer than itself for an old one, in the worst case for one
 --- without AVX, with whose kernels products take several times longer. It reads OPENBLAS_CORETYPE,
 --- which names another, only when it is loaded.
-local ctrl_c = require 'tinykg.cli.ctrl_c'
 
 --- The command line of this process: the interpreter at 0, then its options and the arguments.
 local function command_line(...)
@@ -17,7 +16,6 @@ end
 local function load()
   local ok, result = pcall(require, 'tinykg.bench.blas')
   if ok then return result end
-  if ctrl_c(result) then error(result, 0) end
   for name, module in pairs(package.loaded) do
     local kind = type(module)
     if name:find('^tinykg') and (kind == 'number' or kind == 'userdata') then -- LuaJIT's mark

@@ -1,6 +1,13 @@
 --- The command line. Exit status: 0 done, 1 failed, 2 wrong usage, 130 stopped by Ctrl-C (143 by
 --- SIGTERM).
 
+-- LuaJIT answers Ctrl-C with an error wherever it is, even in an error handler. Until the engine
+-- watches for Ctrl-C (tkg_interrupt_watch), nothing is begun, and it ends the process.
+local ffi = require 'ffi'
+ffi.cdef 'void (*signal(int number, void (*handler)(int)))(int);'
+ffi.C.signal(2, nil) -- SIGINT, SIG_DFL
+
+local source_line = require 'tinykg.base.source_line'
 local tables = require 'tinykg.base.tables'
 
 local COMMANDS = {
@@ -37,12 +44,7 @@ local function usage()
   return table.concat(lines, '\n')
 end
 
---- Adds the recipe's line to errors. This file requires no module at its top, so that Ctrl-C while
---- a module loads is caught like any other error.
-local function handler(e) return require('tinykg.base.source_line').handler(e) end
-
---- The text and the exit status for an error, which may be runtime.interrupted or LuaJIT's own
---- error on Ctrl-C (tinykg.cli.ctrl_c).
+--- The text and the exit status for an error, which may be runtime.interrupted.
 local function text_and_status(message)
   local runtime = package.loaded['tinykg.engine.runtime']
   if type(runtime) == 'table' and message == runtime.interrupted then -- else it did not load
@@ -50,29 +52,30 @@ local function text_and_status(message)
     return 'interrupted', 128 + (signal ~= 0 and signal or 2)
   elseif type(message) == 'table' and message.usage then
     return message.usage, 2
-  elseif require('tinykg.cli.ctrl_c')(message) then
-    return 'interrupted', 130
   end
-  local ok, hints = pcall(require, 'tinykg.repl.hints') -- not without the engine
-  return ok and hints.explain(tostring(message)) or tostring(message), 1
+  local ok, hint = pcall(function() -- not without the engine
+    return require('tinykg.repl.hints').explain(tostring(message))
+  end)
+  return ok and hint or tostring(message), 1
 end
 
 local function say(text) io.stderr:write('tinykg: ', text, '\n') end
 
 --- Prints one message and leaves. Of several ranks the first prints it, and tells the others.
 local function leave(message, trace)
-  local ok, status = pcall(function()
-    local text, code = text_and_status(message)
-    if code == 1 and trace then text = text .. '\n' .. trace end
-    io.stdout:flush() -- before standard error
-    local terminal, ranks = package.loaded['tinykg.base.terminal'], require 'tinykg.cli.ranks'
-    if text == 'interrupted' and terminal then terminal.clear_line(2) end -- the ^C
-    if ranks.prints() then say(require('tinykg.base.format').lines(text)) end
-    ranks.leave(code, text)
-    return code
-  end)
-  if not ok then say('interrupted') end -- Ctrl-C in the call above
-  os.exit(ok and status or 130, true)
+  local lacking = type(message) == 'string' and require('tinykg.cli.packages').explain(message)
+  if lacking then -- and what follows may need it
+    say(lacking)
+    os.exit(1, true)
+  end
+  local text, code = text_and_status(message)
+  if code == 1 and trace then text = text .. '\n' .. trace end
+  io.stdout:flush() -- before standard error
+  local terminal, ranks = package.loaded['tinykg.base.terminal'], require 'tinykg.cli.ranks'
+  if text == 'interrupted' and terminal then terminal.clear_line(2) end -- the ^C
+  if ranks.prints() then say(require('tinykg.base.format').lines(text)) end
+  ranks.leave(code, text)
+  os.exit(code, true)
 end
 
 --- A hint with the command that is closest to a wrong one.
@@ -98,8 +101,8 @@ local function run_lua(chunk, ...)
     require('tinykg.engine.lib').tkg_interrupt_watch(1)
     result = chunk(...)
   end, function(e)
-    if type(e) == 'string' then trace = require('tinykg.base.source_line').trace() end
-    return handler(e)
+    if type(e) == 'string' then trace = source_line.trace() end
+    return source_line.handler(e)
   end, ...)
   if not ok then leave(message, trace) end
   return result
@@ -190,5 +193,5 @@ local ok, message = xpcall(function(...)
   main(...)
   check_output()
   require('tinykg.cli.ranks').leave(0)
-end, handler, ...)
+end, source_line.handler, ...)
 if not ok then leave(message) end

@@ -3,7 +3,6 @@ local argparse = require 'argparse'
 local posix = require 'tinykg.base.posix'
 local tables = require 'tinykg.base.tables'
 local terminal = require 'tinykg.base.terminal'
-local ctrl_c = require 'tinykg.cli.ctrl_c'
 
 local options = {}
 
@@ -108,9 +107,7 @@ end
 function options.parse(parser, ...)
   local ok, result = parser:pparse{...}
   if ok then return result end
-  local message = tostring(result)
-  if ctrl_c(message) then error(message, 0) end
-  error({usage = clear(message, {...}, takes_value[parser])}, 0)
+  error({usage = clear(result, {...}, takes_value[parser])}, 0)
 end
 
 --- The value of an option as a whole number of `least` to `most`.

@@ -100,6 +100,35 @@ describe('the command line', function()
     end
   end)
 
+  --- tinykg with `code` run in place of a library, whenever that is loaded.
+  local function with_library(name, code, arguments)
+    fixtures.write(dir .. '/first.lua', ('package.preload[%q] = function() %s end'):format(name,
+      code))
+    return tinykg(arguments, 'LUA_INIT=@' .. dir .. '/first.lua')
+  end
+
+  it('ends on Ctrl-C inside a library that handles errors itself', function()
+    local code, out, err = with_library('argparse', [[
+      xpcall(function()
+        require("posix.signal").raise(2)
+        for i = 1, 1000 do tostring(i) end
+      end, function(message) error("handled: " .. message) end)
+      error "the library went on"]], 'data info ' .. data)
+    assert.equal(130, code)
+    assert.equal('', out .. err)
+  end)
+
+  it('names the package to install where a library is missing', function()
+    for name, package in pairs{argparse = 'lua-argparse', cjson = 'lua-cjson',
+                               lfs = 'lua-filesystem', ['posix.errno'] = 'lua-posix'} do
+      local code, _, err = with_library(name,
+        ('error("module \'%s\' not found", 0)'):format(name), 'data info ' .. data)
+      assert.equal(1, code)
+      assert.matches("^tinykg: the Lua module '%w+' is missing %([%w ,]+%): make deps, or " ..
+                     'apt%-get install ' .. package:gsub('%-', '%%-') .. '\n$', err)
+    end
+  end)
+
   it('says what a data set is', function()
     local out = prints('data info ' .. data)
     assert.matches('users +60', out)

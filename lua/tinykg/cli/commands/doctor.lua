@@ -1,28 +1,8 @@
 --- tinykg doctor: lists what this machine has, what is missing, and how to get it.
 local ffi = require 'ffi'
-local ctrl_c = require 'tinykg.cli.ctrl_c'
 local format = require 'tinykg.base.format'
+local packages = require 'tinykg.cli.packages'
 local system_info = require 'tinykg.bench.system_info'
-
-local PACKAGES = {
-  {'argparse', 'lua-argparse', 'the command line'},
-  {'cjson', 'lua-cjson', 'run folders'},
-  {'lfs', 'lua-filesystem', 'data sets and run folders'},
-  {'posix', 'lua-posix', 'files, processes, terminals'},
-  {'readline', 'lua-readline', 'editing at the prompt'},
-}
-
---- Which modules are found, by name, and Debian's packages of those that are not.
-local function lua_modules()
-  local found, missing = {}, {}
-  for _, p in ipairs(PACKAGES) do
-    local ok, why = pcall(require, p[1])
-    if ctrl_c(why) then error(why, 0) end
-    found[p[1]] = ok
-    if not ok then missing[#missing + 1] = p[2] end
-  end
-  return found, missing
-end
 
 local function device_line(m)
   return m.device .. (m.note and ' (' .. (m.gpu or 'no GPU found') .. '; ' .. m.note .. ')' or '')
@@ -65,7 +45,6 @@ end
 local function examine()
   local ok, m = pcall(system_info.describe)
   if not ok then
-    if ctrl_c(m) then error(m, 0) end
     m = {error = tostring(m)}
   else
     m.cache = require('tinykg.data.cache').describe()
@@ -73,7 +52,7 @@ local function examine()
     m.nccl, m.no_nccl = system_info.nccl()
     m.ranks, m.rank_devices = system_info.ranks()
   end
-  m.modules, m.missing = lua_modules()
+  m.modules, m.missing = packages.find()
   m.gnuplot = system_info.first_line('gnuplot --version')
   m.zlib = pcall(require, 'zlib')
   return m
@@ -102,7 +81,7 @@ end
 
 local function print_all(m)
   if not m.error then print_engine(m) end
-  for _, p in ipairs(PACKAGES) do
+  for _, p in ipairs(packages.ALL) do
     print(string.format('  %-14s %s', p[1], m.modules[p[1]] and 'found' or
                         'MISSING (' .. p[3] .. ')'))
   end
