@@ -323,14 +323,14 @@ local function scale_to(o, data)
   local changed, steps = scale(o.recipe, o.options, data)
   local texts, keeps, was = {}, {}, {}
   for i, name in ipairs(tables.sorted_keys(changed)) do
-    texts[i] = ('%s=%d for %g'):format(name, changed[name], o.options[name])
+    texts[i] = ('%s=%d instead of %g'):format(name, changed[name], o.options[name])
     was[name] = o.options[name]
     keeps[i] = ('--set %s=%g'):format(name, was[name])
   end
   if #texts == 0 then return nil end
   o.scaled = was
   change(o, changed)
-  return ('note: a small set, %s per epoch: %s (the defaults: %s)'):format(
+  return ('note: a small set, %s per epoch: %s (to keep the defaults: %s)'):format(
     format.count(steps, 'step'), table.concat(texts, ', '), table.concat(keeps, ' '))
 end
 

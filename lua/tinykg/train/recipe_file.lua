@@ -39,6 +39,9 @@ end
 
 --- The message for a missing recipe.
 local function missing(path)
+  if lfs.attributes(path, 'mode') == 'directory' then
+    return path .. ': is a folder, not a recipe\'s file'
+  end
   local name = path:match('[^/]*$'):gsub('%.lua$', '')
   local hint = close_word.hint(name, own_names())
   return ('%s: no such recipe%s'):format(path, hint ~= '' and hint

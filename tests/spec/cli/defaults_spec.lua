@@ -21,7 +21,7 @@ describe('on a small data set', function()
   for _, recipe in ipairs{'bpr-mf', 'cfkg'} do
     it('the defaults of ' .. recipe .. ' end above popularity', function()
       local text, summary = run(recipe, recipe .. ' --set dim=16')
-      assert.matches('note: a small set, %d+ steps per epoch: epochs=%d+ for %d+', text)
+      assert.matches('note: a small set, %d+ steps per epoch: epochs=%d+ instead%s+of %d+', text)
       assert.is_true(summary.test['recall@20'] > 1.3 * summary.popularity['recall@20'])
       assert.is_nil(summary.advice)
     end)
@@ -31,7 +31,8 @@ describe('on a small data set', function()
     local text, _, config = run('set', 'bpr-mf --set epochs=2')
     assert.equal(2, config.options.epochs)
     assert.equal(1, config.options.eval_every)
-    assert.matches('patience=%d+ for 10 %(the defaults: %-%-set%s+patience=10%)', text)
+    assert.matches('patience=%d+ instead of%s+10%s+%(to keep the%s+defaults: ' ..
+                   '%-%-set%s+patience=10%)', text)
     text = run('preset', 'kgcn --set preset=music --set epochs=1')
     assert.is_nil(text:find('a small set', 1, true))
     fixtures.write(dir .. '/own.lua', [[
