@@ -12,33 +12,12 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "neighborhood.h"
-
-typedef struct moved {
-  int v, ids, to; /* new node `to` has the rows `ids` (a new node) of old node v */
-} moved;
-
-typedef struct rows {
-  bool forward_only, neighborhoods;
-  const tkg_tape *old;
-  tkg_tape *fresh;
-  bool *read;     /* some node reads the value, or it is an output */
-  bool *whole;    /* some reader needs the whole value */
-  bool *sums;     /* not whole, and computed from a sum over a graph of which rows are asked for */
-  bool *seen;     /* by a walk from a value to what it is computed from */
-  int64_t *asked; /* rows that are gathered of a value, at most by one gather */
-  int32_t *map;   /* old node -> new, of those that are whole */
-  int32_t *last;  /* the last whole value, but for leaves, that it is computed from, or -1 */
-  moved *memo;
-  int memo_count, memo_capacity;
-} rows;
+#include "rows.h"
 
 /* ---- which values can be computed row by row ---- */
 
-static const tkg_node *node_of(const rows *z, int v) { return &z->old->nodes[v]; }
-
 /* Whether the node gathers rows of a matrix of floats. */
-static bool gathers_rows(const rows *z, const tkg_node *n) {
+bool tkg__gathers_rows(const rows *z, const tkg_node *n) {
   const tkg_node *x = node_of(z, n->in[0]);
   return n->op == TKG_OP_GATHER && x->rank == 2 && x->dtype == TKG_F32;
 }
@@ -47,7 +26,7 @@ static bool gathers_rows(const rows *z, const tkg_node *n) {
 static bool row_local(const rows *z, int v) {
   const tkg_node *n = node_of(z, v), *in[TKG_MAX_INPUTS];
   if (n->rank != 2 || n->dtype != TKG_F32 || n->shape[0] < 2) return false;
-  if (n->op == TKG_OP_GATHER) return gathers_rows(z, n) && node_of(z, n->in[1])->rank == 1;
+  if (n->op == TKG_OP_GATHER) return tkg__gathers_rows(z, n) && node_of(z, n->in[1])->rank == 1;
   if (n->op == TKG_OP_WIDEN) return false;  /* a gather will read the leaf itself (fuse_widen.c) */
   if (n->op == TKG_OP_RANDOM) return false; /* its numbers go by their places in the whole */
   if (tkg__op_is(n->op, TKG_BASE)) return false; /* it names rows of the whole by number */
@@ -56,14 +35,10 @@ static bool row_local(const rows *z, int v) {
 }
 
 /* Whether row i of a row-local op needs row i of input k and no other. */
-static bool aligned(const rows *z, const tkg_node *n, int k) {
+bool tkg__reads_own_row(const rows *z, const tkg_node *n, int k) {
   const tkg_node *in[TKG_MAX_INPUTS];
   tkg__inputs_of(z->old, n, in);
   return in[k]->rank == 2 && tkg__row_access(n, in, k) == TKG_ACCESS_ROW;
-}
-
-static bool is_sum(const tkg_node *n) {
-  return n->op == TKG_OP_AGGREGATE || n->op == TKG_OP_AGGREGATE_MUL;
 }
 
 /* Whether so many rows of a sum over a graph are gathered that it is better computed as a whole: it
@@ -82,9 +57,9 @@ static void find_whole(rows *z) {
     z->whole[i] |= !row_local(z, i) || is_asked_for_many(z, i);
     for (int k = 0; k < n->inputs; k++) {
       z->read[n->in[k]] = true;
-      bool by_rows = !z->whole[i] && aligned(z, n, k);
+      bool by_rows = !z->whole[i] && tkg__reads_own_row(z, n, k);
       int64_t asked = z->asked[i];
-      if (k == 0 && gathers_rows(z, n)) {
+      if (k == 0 && tkg__gathers_rows(z, n)) {
         asked = tkg__count(node_of(z, n->in[1]));
         by_rows = 2 * asked <= node_of(z, n->in[0])->shape[0];
       }
@@ -96,7 +71,7 @@ static void find_whole(rows *z) {
 
 /* ---- the new tape ---- */
 
-static int emit(rows *z, const tkg_node *node, int like) {
+int tkg__emit(rows *z, const tkg_node *node, int like) {
   return tkg__append(z->fresh, node, z->old->side[like].where);
 }
 
@@ -123,7 +98,7 @@ static int emit_gather(rows *z, int x, int ids, const tkg_node *like, int v) {
   node.in[1] = ids;
   node.shape[0] = tkg__count(&z->fresh->nodes[ids]);
   if (from->rank == 2) node.shape[node.rank++] = from->shape[1];
-  return emit(z, &node, v);
+  return tkg__emit(z, &node, v);
 }
 
 static int rows_of(rows *z, int v, int ids);
@@ -147,12 +122,12 @@ static int compute_rows(rows *z, int v, int ids) {
   }
   tkg_node node = *n;
   for (int k = 0; k < n->inputs; k++) {
-    node.in[k] = aligned(z, n, k) ? rows_of(z, n->in[k], ids) : z->map[n->in[k]];
+    node.in[k] = tkg__reads_own_row(z, n, k) ? rows_of(z, n->in[k], ids) : z->map[n->in[k]];
     if (node.in[k] < 0) return -1;
   }
   node.shape[0] = tkg__count(&z->fresh->nodes[ids]);
   if (n->op == TKG_OP_DROPOUT || is_sum(n)) insert_rows(&node, ids);
-  return emit(z, &node, v);
+  return tkg__emit(z, &node, v);
 }
 
 static int rows_of(rows *z, int v, int ids) {
@@ -170,21 +145,21 @@ static int emit_moved(rows *z, int i) {
     tkg_node flat = {.op = TKG_OP_RESHAPE, .dtype = TKG_I32, .rank = 1, .inputs = 1};
     flat.in[0] = ids;
     flat.shape[0] = tkg__count(&z->fresh->nodes[ids]);
-    if ((ids = emit(z, &flat, i)) < 0) return -1;
+    if ((ids = tkg__emit(z, &flat, i)) < 0) return -1;
   }
   int to = rows_of(z, n->in[0], ids);
   if (to < 0 || node_of(z, n->in[1])->rank == 1) return to;
   tkg_node shaped = {.op = TKG_OP_RESHAPE, .dtype = TKG_F32, .rank = n->rank, .inputs = 1};
   shaped.in[0] = to;
   memcpy(shaped.shape, n->shape, sizeof shaped.shape);
-  return emit(z, &shaped, i);
+  return tkg__emit(z, &shaped, i);
 }
 
 static int emit_whole(rows *z, int i) {
   tkg_node node = *node_of(z, i);
-  if (gathers_rows(z, &node) && !z->whole[node.in[0]]) return emit_moved(z, i);
+  if (tkg__gathers_rows(z, &node) && !z->whole[node.in[0]]) return emit_moved(z, i);
   for (int k = 0; k < node.inputs; k++) node.in[k] = z->map[node.in[k]];
-  int at = emit(z, &node, i);
+  int at = tkg__emit(z, &node, i);
   tkg_tensor *tensor = z->old->side[i].tensor;
   if (at < 0) return -1;
   if (tensor) z->fresh->side[at].tensor = tkg_tensor_retain(tensor);
@@ -199,6 +174,15 @@ static int emit_once(rows *z, int i) {
   return z->map[i] < 0 ? tkg__fail(TKG_E_MEMORY, "rows: no memory") : TKG_OK;
 }
 
+/* Emits old node v behind all that it is computed from. */
+int tkg__emit_early(rows *z, int v) {
+  const tkg_node *n = node_of(z, v);
+  int status = TKG_OK;
+  if (z->map[v] >= 0) return TKG_OK;
+  for (int k = 0; k < n->inputs && !status; k++) status = tkg__emit_early(z, n->in[k]);
+  return status ? status : emit_once(z, v);
+}
+
 /* Finds of each value what it is computed from. A sum over a graph needs a whole value, which does
  * not die with its rows if others do too. */
 static void find_origins(rows *z) {
@@ -207,19 +191,10 @@ static void find_origins(rows *z) {
     z->sums[v] = !z->whole[v] && is_sum(n);
     z->last[v] = z->whole[v] && n->op != TKG_OP_LEAF ? v : -1;
     for (int k = 0; k < n->inputs && !z->whole[v]; k++) {
-      z->sums[v] |= aligned(z, n, k) && z->sums[n->in[k]];
+      z->sums[v] |= tkg__reads_own_row(z, n, k) && z->sums[n->in[k]];
       if (z->last[n->in[k]] > z->last[v]) z->last[v] = z->last[n->in[k]];
     }
   }
-}
-
-static void begin_walk(const rows *z) { memset(z->seen, 0, (size_t)z->old->n * sizeof *z->seen); }
-
-/* Whether this walk has not been at old value v. */
-static bool is_new(const rows *z, int v) {
-  const bool seen = z->seen[v];
-  z->seen[v] = true;
-  return !seen;
 }
 
 /* Computes what can be computed of the rows `ids` of old value v once values up to `after` exist,
@@ -229,7 +204,7 @@ static int begin_rows(rows *z, int v, int ids, int after) {
   if (n->op == TKG_OP_LEAF || !is_new(z, v)) return TKG_OK;
   if (z->last[v] <= after && !z->sums[v]) return rows_of(z, v, ids) < 0 ? TKG_E_MEMORY : TKG_OK;
   for (int k = 0; k < n->inputs && !z->whole[v]; k++) {
-    int status = aligned(z, n, k) ? begin_rows(z, n->in[k], ids, after) : TKG_OK;
+    int status = tkg__reads_own_row(z, n, k) ? begin_rows(z, n->in[k], ids, after) : TKG_OK;
     if (status) return status;
   }
   return TKG_OK;
@@ -241,7 +216,7 @@ static int begin_gathers(rows *z, int after) {
   int status = TKG_OK;
   for (int i = after + 1; i < z->old->n && !status; i++) {
     const tkg_node *n = node_of(z, i);
-    if (!z->whole[i] || !gathers_rows(z, n) || z->whole[n->in[0]]) continue;
+    if (!z->whole[i] || !tkg__gathers_rows(z, n) || z->whole[n->in[0]]) continue;
     int ids = z->map[n->in[1]];
     if (ids < 0 || z->fresh->nodes[ids].rank != 1) continue;
     begin_walk(z);
@@ -250,78 +225,11 @@ static int begin_gathers(rows *z, int after) {
   return status;
 }
 
-/* ---- what gathered rows reach ---- */
-
-/* Whether old value v is computed from leaves and ids alone. */
-static bool is_of_ids(const rows *z, int v) {
-  const tkg_node *n = node_of(z, v);
-  bool ids = n->op == TKG_OP_LEAF || n->dtype == TKG_I32;
-  for (int k = 0; k < n->inputs && ids; k++) ids = is_of_ids(z, n->in[k]);
-  return ids;
-}
-
-/* Emits old node v behind all that it is computed from. */
-static int emit_early(rows *z, int v) {
-  const tkg_node *n = node_of(z, v);
-  int status = TKG_OK;
-  if (z->map[v] >= 0) return TKG_OK;
-  for (int k = 0; k < n->inputs && !status; k++) status = emit_early(z, n->in[k]);
-  return status ? status : emit_once(z, v);
-}
-
-/* Whether a sum over a graph of so many rows is likely to read less than half of the layer below:
- * rows have as many edges as others, and few edges lead to the same row. */
-static bool reaches_few(const rows *z, const tkg_node *sum, int64_t count) {
-  const double edges = (double)sum->i[2] / (double)sum->shape[0] * (double)count;
-  return 2 * edges < (double)node_of(z, sum->in[1])->shape[0];
-}
-
-/* Emits which rows of the layer below are read by rows `ids` of old value v, a sum over the edges
- * of a graph, if they are few. */
-static int emit_neighborhood(rows *z, int v, int ids) {
-  const tkg_node *n = node_of(z, v);
-  tkg_node node = {.op = TKG_OP_NEIGHBORHOOD, .dtype = TKG_I32, .rank = 1, .inputs = 2};
-  if (node_of(z, n->in[1])->op == TKG_OP_LEAF || !reaches_few(z, n, tkg__count(node_of(z, ids))))
-    return TKG_OK;
-  int status = emit_early(z, n->in[0]);
-  if (!status) status = emit_early(z, ids);
-  memcpy(node.i, n->i, sizeof node.i);
-  node.in[0] = z->map[n->in[0]];
-  node.in[1] = z->map[ids];
-  node.shape[0] = node_of(z, n->in[1])->shape[0];
-  return status || emit(z, &node, v) >= 0 ? status : TKG_E_MEMORY;
-}
-
-/* The same for what rows `ids` of old value v, which may be whole, are computed from. */
-static int emit_neighborhoods(rows *z, int v, int ids) {
-  const tkg_node *n = node_of(z, v);
-  int status = TKG_OK;
-  if (z->whole[v] || !is_new(z, v)) return TKG_OK;
-  if (n->op == TKG_OP_AGGREGATE) return emit_neighborhood(z, v, ids);
-  for (int k = 0; k < n->inputs && !status; k++)
-    if (aligned(z, n, k)) status = emit_neighborhoods(z, n->in[k], ids);
-  return status;
-}
-
-/* Begins the tape with the neighborhoods of the rows that are gathered, which come before the
- * layers that they are of (neighborhood.c). */
-static int begin_neighborhoods(rows *z) {
-  int status = TKG_OK;
-  for (int i = 0; i < z->old->n && !status; i++) {
-    const tkg_node *n = node_of(z, i);
-    if (!z->whole[i] || !gathers_rows(z, n) || z->whole[n->in[0]] || !is_of_ids(z, n->in[1]))
-      continue;
-    begin_walk(z);
-    status = emit_neighborhoods(z, n->in[0], n->in[1]);
-  }
-  return status;
-}
-
 static int rewrite(rows *z) {
   int status = TKG_OK;
   find_origins(z);
   for (int i = 0; i < z->old->n; i++) z->map[i] = -1;
-  if (z->neighborhoods) status = begin_neighborhoods(z);
+  if (z->neighborhoods) status = tkg__record_neighborhoods(z);
   for (int i = 0; i < z->old->n && !status && z->forward_only; i++)
     if (node_of(z, i)->op == TKG_OP_LEAF) status = emit_once(z, i);
   for (int i = 0; i < z->old->n && !status; i++) {

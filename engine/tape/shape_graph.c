@@ -143,11 +143,32 @@ int tkg__shape_neighborhood(tkg_inference *s) {
   extents x;
   int status = check_graph(s, &x);
   if (!status) status = check_vector(s, 1, -1, "the ids of heads are a vector");
+  if (!status && given(s, 2)) status = check_vector(s, 2, x.e, "a weight for each edge is needed");
   if (status) return status;
   s->out->dtype = TKG_I32;
   s->out->rank = 1;
   s->out->shape[0] = x.m;
   return TKG_OK;
+}
+
+int tkg__shape_merge_index(tkg_inference *s) {
+  int status = check_vector(s, 0, -1, "numbers are a vector");
+  if (!status) status = check_vector(s, 1, -1, "numbers are a vector");
+  if (!status && s->in[1]->shape[0] > s->in[0]->shape[0])
+    status = tkg__misfit(s, 0, 1, "the second has no more numbers than the first");
+  if (status) return status;
+  tkg__set_shape(s->out, s->in[0]);
+  s->out->dtype = TKG_I32;
+  return TKG_OK;
+}
+
+int tkg__shape_edge_where(tkg_inference *s) {
+  extents x;
+  int status = check_graph(s, &x);
+  if (!status) status = check_vector(s, 1, x.e, "a weight for each edge is needed");
+  if (!status) status = check_vector(s, 2, x.n, "a number for each head is needed");
+  if (!status) tkg__set_shape(s->out, s->in[1]);
+  return status;
 }
 
 int tkg__shape_sddmm(tkg_inference *s) {

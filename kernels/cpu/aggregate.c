@@ -52,6 +52,17 @@ TKG_INLINE void sum_in_registers(const sum *s, int64_t row, float *out, int regi
   for (int k = 0; k < registers; k++) wide_store(out + k * WIDTH, total[k]);
 }
 
+/* Sums a row of one column, which takes no block of edges: degrees, the divisors of means. */
+TKG_INLINE void sum_column(const sum *s, int64_t row, float *out, int kind) {
+  float total = 0;
+  block b;
+  for (int64_t p = s->g.offsets[row]; p < s->g.offsets[row + 1]; p++) {
+    open_edge(s, p, s->g.ids[p], &b, 0, kind);
+    total += term_of_column(&b, 0, 0, kind);
+  }
+  *out = total;
+}
+
 /* Sums a row; `registers` are those of registers_of_row. */
 TKG_INLINE void sum_row(const sum *s, int64_t row, float *out, int registers, int kind) {
   const int32_t *ids = s->g.ids;
@@ -59,6 +70,10 @@ TKG_INLINE void sum_row(const sum *s, int64_t row, float *out, int registers, in
   block b;
   if (registers) {
     sum_in_registers(s, row, out, registers, kind);
+    return;
+  }
+  if (s->d == 1) {
+    sum_column(s, row, out, kind);
     return;
   }
   memset(out, 0, (size_t)s->d * sizeof *out);

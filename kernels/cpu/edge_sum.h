@@ -78,14 +78,16 @@ TKG_INLINE void add_columns_1(float *out, const block *b, int64_t j, int kind) {
   wide_store(out + j, s);
 }
 
+TKG_INLINE float term_of_column(const block *b, int i, int64_t j, int kind) {
+  float t = wide_element(b->x[i], j, kind & HALF);
+  if (kind & MUL) t *= b->r[i][j];
+  if (kind & WEIGHTED) t *= b->w[i];
+  return t;
+}
+
 TKG_INLINE void add_column(float *out, const block *b, int64_t j, int kind) {
   float s = out[j];
-  for (int i = 0; i < b->count; i++) {
-    float t = wide_element(b->x[i], j, kind & HALF);
-    if (kind & MUL) t *= b->r[i][j];
-    if (kind & WEIGHTED) t *= b->w[i];
-    s += t;
-  }
+  for (int i = 0; i < b->count; i++) s += term_of_column(b, i, j, kind);
   out[j] = s;
 }
 

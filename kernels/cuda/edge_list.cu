@@ -1,4 +1,5 @@
-/* Edges by number: TRIPLES, their heads, relations and tails. NEIGHBORHOOD, to what edges lead.
+/* Edges by number: TRIPLES, their heads, relations and tails. NEIGHBORHOOD, to what edges lead, and
+ * MERGE_INDEX, to what those of two graphs do. EDGE_WHERE, the weights of edges of some heads.
  * Edges with the same head and tail, which are neighbours in a row: PARALLEL_SUM, the sum of their
  * values, in order.
  *
@@ -29,17 +30,17 @@ static int triples_run(const tkg_call *c, cudaStream_t stream) {
   return TKG_OK;
 }
 
-/* ---- neighborhood: graph, ids[b] of heads -> [m] ---- */
+/* ---- neighborhood: graph, ids[b] of heads (+ w[e]) -> [m] ---- */
 
 /* A group of threads per id; several may write the same number. */
 static __global__ void neighborhood_kernel(int64_t count, tkg_graph g, const int32_t *ids,
-                                           int32_t *out, tkg_error_slot error) {
+                                           const float *w, int32_t *out, tkg_error_slot error) {
   for (int64_t b = tkg_first_row(); b < count; b += tkg_row_stride()) {
     const int32_t id = ids[b];
     if (!tkg_check_id(id, g.n, b, error, threadIdx.x == 0)) continue;
     if (g.n == g.m && threadIdx.x == 0) out[id] = id;
     for (int64_t p = g.offsets[id] + threadIdx.x; p < g.offsets[id + 1]; p += blockDim.x)
-      out[g.ids[p]] = g.ids[p];
+      if (!w || w[tkg__edge_number(&g, p)] != 0) out[g.ids[p]] = g.ids[p];
   }
 }
 
@@ -50,7 +51,38 @@ static int neighborhood_run(const tkg_call *c, cudaStream_t stream) {
   const tkg_error_slot error = tkg__error_slot_ids(c, g.n);
   tkg_set_bytes(c->out, 0xff, g.m * (int64_t)sizeof(int32_t), stream);
   tkg_launch(neighborhood_kernel, tkg_tile(count, WIDTH), stream, count, g, tkg_in<int32_t>(c, 1),
-             tkg_out<int32_t>(c), error);
+             tkg_in<float>(c, 2), tkg_out<int32_t>(c), error);
+  return TKG_OK;
+}
+
+/* ---- merge_index: a[m], b[k] -> [m] ---- */
+
+static __global__ void merge_kernel(int64_t m, int64_t k, const int32_t *a, const int32_t *b,
+                                    int32_t *out) {
+  for (int64_t i = tkg_first(); i < m; i += tkg_stride()) out[i] = a[i] < 0 && i < k ? b[i] : a[i];
+}
+
+static int merge_run(const tkg_call *c, cudaStream_t stream) {
+  const int64_t m = tkg__count(c->node);
+  tkg_launch(merge_kernel, tkg_flat(m), stream, m, tkg__count(c->in[1]), tkg_in<int32_t>(c, 0),
+             tkg_in<int32_t>(c, 1), tkg_out<int32_t>(c));
+  return TKG_OK;
+}
+
+/* ---- edge_where: graph, w[e], where[n] -> [e] ---- */
+
+static __global__ void edge_where_kernel(tkg_graph g, const float *w, const int32_t *where,
+                                         float *out) {
+  for (int64_t p = tkg_first(); p < g.e; p += tkg_stride()) {
+    const int64_t edge = tkg__edge_number(&g, p);
+    out[edge] = where[tkg__row_of(g.offsets, g.n, p)] < 0 ? 0 : w[edge];
+  }
+}
+
+static int edge_where_run(const tkg_call *c, cudaStream_t stream) {
+  const tkg_graph g = tkg__graph_of(tkg_in<int32_t>(c, 0), c->node->i);
+  tkg_launch(edge_where_kernel, tkg_flat(g.e), stream, g, tkg_in<float>(c, 1),
+             tkg_in<int32_t>(c, 2), tkg_out<float>(c));
   return TKG_OK;
 }
 
@@ -80,8 +112,7 @@ static int parallel_run(const tkg_call *c, cudaStream_t stream) {
 }
 
 const tkg_cuda_op tkg__cuda_edge_list[] = {
-    {TKG_OP_TRIPLES, triples_run, NULL},
-    {TKG_OP_NEIGHBORHOOD, neighborhood_run, NULL},
-    {TKG_OP_PARALLEL_SUM, parallel_run, NULL},
-    {0, NULL, NULL},
+    {TKG_OP_TRIPLES, triples_run, NULL},       {TKG_OP_NEIGHBORHOOD, neighborhood_run, NULL},
+    {TKG_OP_MERGE_INDEX, merge_run, NULL},     {TKG_OP_EDGE_WHERE, edge_where_run, NULL},
+    {TKG_OP_PARALLEL_SUM, parallel_run, NULL}, {0, NULL, NULL},
 };

@@ -168,6 +168,25 @@ static void neighborhood(const graph &g) {
   tkg_node node = graph_op(g, TKG_OP_NEIGHBORHOOD, TKG_I32, {g.m});
   std::vector<array> in = {g.packed, ids({some_rows()}, g.n)};
   spoil(in.back(), g.n);
+  weigh(in, &node, g);
+  for (int64_t e = 0; e < g.e && in.size() > 2; e++)
+    if (below(2)) in[2].f()[e] = 0;
+  compare(&node, in, 0, -1);
+  const int64_t k = g.m > 0 ? (int64_t)below(g.m + 1) : 0;
+  node = node_of(TKG_OP_MERGE_INDEX, TKG_I32, {g.m});
+  array a = ids({g.m}, g.m + 1), b = ids({k}, g.m + 1);
+  for (int64_t i = 0; i < g.m; i++) a.i()[i]--;
+  for (int64_t i = 0; i < k; i++) b.i()[i]--;
+  in = {a, b};
+  compare(&node, in, 0, -1);
+}
+
+static void edges_where(const graph &g) {
+  tkg_node node = graph_op(g, TKG_OP_EDGE_WHERE, TKG_F32, {g.e});
+  array where = ids({g.n}, g.n);
+  for (int64_t i = 0; i < g.n; i++)
+    if (below(3)) where.i()[i] = -1;
+  std::vector<array> in = {g.packed, floats({g.e}), where};
   compare(&node, in, 0, -1);
 }
 
@@ -252,6 +271,7 @@ static void graphs(void) {
   sums_indexed(g, some_width());
   sums_where(g, some_width());
   neighborhood(g);
+  edges_where(g);
   by_relation(g, some_width());
   by_edge(g, some_width());
   largest(g, some_width());

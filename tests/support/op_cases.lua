@@ -6,8 +6,8 @@ local reference = require 'tests.support.reference_ops'
 local LARGE = {401, 331} -- enough work for four threads
 
 --- Floats: 'plain' in (-2, 2), 'apart' the same but .25 from 0, 'positive' in (.25, 2.25), 'high'
---- in (4.25, 6.25), 'within' in (-.98, .98). All but the last are odd multiples of 2^-11, so none
---- is nearer than that to a kink at 0 or at a clamp's bound.
+--- in (4.25, 6.25), 'within' in (-.98, .98), 'dropped' in (0, 2) or 0. All but the last two are odd
+--- multiples of 2^-11, so none is nearer than that to a kink at 0 or at a clamp's bound.
 local function F(shape, kind) return {shape = shape, kind = kind or 'plain'} end
 --- Ids in 0..rows-1.
 local function I(shape, rows) return {shape = shape, rows = rows} end
@@ -341,7 +341,14 @@ return {
   aggregate_where = on_graphs(function(G, d, v)
     return {{G, F {v.m, d}, rows_by_tail(v.n, 9)}, {G, F {v.m, d}, rows_by_tail(v.n, 9), F {v.e}}}
   end),
-  neighborhood = on_graphs(function(G, _, v, _, b) return {{G, I({b}, v.n)}} end),
+  neighborhood = on_graphs(function(G, _, v, _, b)
+    return {{G, I({b}, v.n)}, {G, I({b}, v.n), F({v.e}, 'dropped')}}
+  end),
+  merge_index = {
+    {rows_by_tail(40, 9), rows_by_tail(17, 5)}, {rows_by_tail(9, 9), GIVEN {}},
+    {rows_by_tail(70001, 9), rows_by_tail(70001, 7)}, {GIVEN {-1, 2, -1}, GIVEN {5, -1, -1}},
+  },
+  edge_where = on_graphs(function(G, _, v) return {{G, F {v.e}, rows_by_tail(v.n, 9)}} end),
   aggregate_mul = on_relations(function(G, d, v, k)
     return {{G, F {v.m, d}, F {k, d}}, {G, F {v.m, d}, F {k, d}, F {v.e}}}
   end),

@@ -326,16 +326,37 @@ function ops.inverse_index(inputs, a)
   return out
 end
 
+--- Heads, tails and their numbers, as the op goes through the graph.
+local function ends(graph, a)
+  if a.i[4] % 2 == 1 then return graph.tails, graph.heads, graph.tail_nodes, graph.nodes end
+  return graph.heads, graph.tails, graph.nodes, graph.tail_nodes
+end
+
 function ops.neighborhood(inputs, a)
-  local graph, flip, batch = inputs[1].graph, a.i[4] % 2 == 1, {}
-  local from, to = graph.heads, graph.tails
-  if flip then from, to = to, from end
-  local out = array({flip and graph.nodes or graph.tail_nodes}, -1)
+  local graph, w, batch = inputs[1].graph, inputs[3], {}
+  local from, to, heads, tails = ends(graph, a)
+  local out = array({tails}, -1)
   for _, id in ipairs(inputs[2]) do
     batch[id] = true
-    if graph.nodes == graph.tail_nodes then out[id + 1] = id end
+    if heads == tails then out[id + 1] = id end
   end
-  for e = 0, graph.n - 1 do if batch[from[e]] then out[to[e] + 1] = to[e] end end
+  for e = 0, graph.n - 1 do
+    if batch[from[e]] and (not w or w[e + 1] ~= 0) then out[to[e] + 1] = to[e] end
+  end
+  return out
+end
+
+function ops.merge_index(inputs)
+  local a, b = unpack(inputs)
+  local out = array(a.shape, -1)
+  for i, id in ipairs(a) do out[i] = id < 0 and b[i] or id end
+  return out
+end
+
+function ops.edge_where(inputs, a)
+  local graph, w, where = inputs[1].graph, inputs[2], inputs[3]
+  local heads, out = ends(graph, a), array(inputs[2].shape, 0)
+  for e = 1, #w do out[e] = where[heads[e - 1] + 1] < 0 and 0 or w[e] end
   return out
 end
 

@@ -24,11 +24,19 @@ local taken = (function() -- by other nodes than it leads to
   for k = 1, EDGES do h[k], t[k] = number(HEADS), number(N) end
   return tk.graph{head = h, tail = t, nodes = {HEADS, N}}
 end)()
+local ITEMS = 900
+local USERS = tk.ids{1, 77, 2020, 77}
+local taken_items = (function() -- of which nodes are the first
+  local h, t = {}, {}
+  for k = 1, EDGES do h[k], t[k] = number(HEADS), number(ITEMS) end
+  return tk.graph{head = h, tail = t, nodes = {HEADS, ITEMS}}
+end)()
 local weights = tk.tensor(drawn.parameter(graph.edges, 1):reshape(graph.edges):totable())
 
 local X, B = drawn.parameter(N, D), drawn.parameter(1, D)
 local W, V = drawn.parameter(D, D), drawn.parameter(D, D)
-local PARAMETERS = {X, B, W, V}
+local R = drawn.parameter(6, D)
+local PARAMETERS = {X, B, W, V, R}
 local BATCH = tk.ids{3, 499, 0, 3, 2517, 8, 3, 20}
 
 --- Loss and gradients of fn, with the pass or without; and the step.
@@ -143,6 +151,17 @@ describe('neighborhood', function()
       all = function(x) return x:square():sum() end,
       gather = function(x) return x:gather(ids):sum() end,
       compared = function(x) return (x:gather(ids):gt(0) * X:gather(ids)):sum() end,
+    } do
+      want = run(model(also), false)
+      got, step = run(model(also), true)
+      tensors.near(want, got, 1e-4, name, true)
+      assert.equal(0, count(step, 'aggregate_where'), name)
+    end
+  end)
+
+  it('joins what several batches and graphs read', function()
+    local ids = tk.ids{1, 2}
+    for name, also in pairs{
       batch = function(x) return sum(x):gather(ids):sum() end,
       ['batch, compared'] = function(x) return (sum(x):gather(ids):gt(0) * B):sum() end,
       ['graph, compared'] = function(x)
@@ -150,11 +169,93 @@ describe('neighborhood', function()
       end,
       graph = function(x) return other:aggregate(x):gather(BATCH):sum() end,
     } do
-      want = run(model(also), false)
-      got, step = run(model(also), true)
+      local function model()
+        local x = bi(bi(X))
+        return loss(bi(x):gather(BATCH)) + also(x)
+      end
+      local want = run(model, false)
+      local got, step = run(model, true)
       tensors.near(want, got, 1e-4, name, true)
-      assert.equal(0, count(step, 'aggregate_where'), name)
+      assert.equal(1, count(step, 'aggregate_where'), name)
     end
+  end)
+
+  --- KGIN's hops: users take the first ITEMS nodes, whose vectors are sums over relations.
+  local function hops(o)
+    return function()
+      local kg, users, more = graph, tk.zeros(1, D), 0
+      local takes = taken_items
+      if o.dropout then kg, takes = kg:dropout(.5), takes:dropout(.4) end
+      if o.weighted then kg = kg:weighted(weights) end
+      local x, nodes = X, X
+      for k = 1, o.hops do
+        if o.from and k == o.hops then
+          more = loss(takes:aggregate(x:rows(o.from, o.from + ITEMS - 1)):gather(USERS))
+        end
+        users = users + takes:aggregate(x:rows(1, ITEMS)):normalize()
+        x = kg:aggregate(x, {message = 'mul', relation = R, reduce = o.reduce})
+        if o.product then x = x:matmul(W):tanh() end
+        x = x:dropout(.1):normalize()
+        nodes = nodes + x
+      end
+      local reads = nodes:gather(BATCH)
+      if o.other then reads = reads + nodes:gather(tk.ids{9, 9, 1, 2, 4, 1, 3, 2599}) end
+      return loss(reads) + loss(users:gather(o.users or USERS)) + more
+    end
+  end
+
+  for name, o in pairs{
+    ['as in KGIN'] = {hops = 3, dropout = true, reduce = 'mean'},
+    ['without dropout of edges'] = {hops = 3, weighted = true, reduce = 'mean'},
+    ['with products, sums'] = {hops = 2, dropout = true, product = true},
+    ['of two batches'] = {hops = 3, dropout = true, reduce = 'mean', other = true},
+    ['of one user'] = {hops = 2, dropout = true, users = tk.ids{7}},
+  } do
+    it('gives edges of heads that nobody reads no weight, ' .. name, function()
+      local want, whole = run(hops(o), false)
+      local got, step = run(hops(o), true)
+      tensors.near(want, got, 1e-5, name, true)
+      assert.equal(0, count(whole, 'edge_where'))
+      assert.equal(2, count(step, 'edge_where')) -- in forward, and again in backward
+      for _, bits in ipairs{32, 2} do
+        tk.threads(1)
+        local first = run(hops(o), true, {bits = bits})
+        tk.threads(3)
+        assert.same(first, (run(hops(o), true, {bits = bits})))
+        tk.threads(0)
+      end
+    end)
+  end
+
+  it('does not take rows behind the first for the first', function()
+    local o = {hops = 3, dropout = true, from = 101}
+    local want = run(hops(o), false)
+    local got, step = run(hops(o), true)
+    tensors.near(want, got, 1e-5, 'from 101', true)
+    assert.equal(0, count(step, 'edge_where'))
+  end)
+
+  it('knows dropped edges by number, whichever way they are gone through', function()
+    local function model()
+      local back = graph:transpose():dropout(.5)
+      local x = (X + back:aggregate(X)):matmul(W):tanh()
+      x = (x + back:aggregate(x)):matmul(V):tanh()
+      return loss((x + back:aggregate(x)):gather(BATCH))
+    end
+    local want = run(model, false)
+    local got, step = run(model, true)
+    tensors.near(want, got, 1e-5, 'backward', true)
+    assert.equal(1, count(step, 'aggregate_where'))
+  end)
+
+  it('reads every row where a user may have taken any', function()
+    local all = {}
+    for k = 1, 2000 do all[k] = k end
+    local o = {hops = 3, dropout = true, users = tk.ids(all)}
+    local want = run(hops(o), false)
+    local got, step = run(hops(o), true)
+    tensors.near(want, got, 1e-5, 'many', true)
+    assert.equal(0, count(step, 'edge_where'))
   end)
 
   it('does not take ids of heads for those of tails', function()
@@ -218,12 +319,19 @@ describe('neighborhood', function()
       function(x, y) return x - y end, function(x, y) return x / (y:square() + 1) end,
       function(x, y) return tk.cat({x, y}, 2):narrow(2, 3, D) end,
       function(x, y) return x:matmul(V) * y:sigmoid() end,
+      function(x)
+        return graph:weighted(weights):aggregate(x, {message = 'mul', relation = R})
+      end,
+      function(x)
+        return graph:dropout(.5):aggregate(x, {message = 'mul', relation = R, reduce = 'mean'})
+      end,
     }
-    local where, wanted = 0, 0
-    for k = 1, 60 do
+    local where, wanted, masked = 0, 0, 0
+    for k = 1, 80 do
       local picks = {}
       for i = 1, 9 do picks[i] = {ROWS[number(#ROWS) + 1], random(), random()} end
-      local reads, top, compares = number(3), number(3), random() < .2
+      local reads, top, compares = number(3), number(4), random() < .2
+      local first = random() < .7 and 1 or 100
       local function model()
         local values = {X, sum(X)}
         local function any(share) -- for the most part late ones
@@ -236,16 +344,21 @@ describe('neighborhood', function()
         local last = values[#values]
         local read = {(top == 0 and taken:aggregate(last) or top == 1 and other:aggregate(last)
           or sum(last)):gather(BATCH)}
+        local more = top < 3 and 0
+          or loss(taken_items:dropout(.5):aggregate(last:rows(first, first + ITEMS - 1))
+            :gather(USERS))
         for i = 1, reads do read[i + 1] = any(picks[i][2]):gather(BATCH) end
         if compares then read[#read + 1] = any(0):gather(BATCH):gt(0) * B end
-        return loss(tk.cat(read, 2))
+        return loss(tk.cat(read, 2)) + more
       end
       local want = run(model, false)
       local got, step = run(model, true)
       tensors.near(want, got, 1e-4, 'model ' .. k, true)
       wanted = wanted + (step:program():find ' aggregate_where ' and 1 or 0)
+      masked = masked + count(step, 'edge_where')
       where = where + products(step)
     end
-    assert.is_true(wanted > 10 and where > 20, wanted .. ' sums, ' .. where .. ' products')
+    assert.is_true(wanted > 10 and where > 20 and masked > 5,
+                   ('%d sums, %d products, %d masks'):format(wanted, where, masked))
   end)
 end)

@@ -21,6 +21,7 @@ local KINDS = {
   high = function(x) return math.abs(x) + 4.25 end,
   apart = function(x) return x < 0 and x - 0.25 or x + 0.25 end,
   within = function(x) return x * 0.49 end,
+  dropped = function(x) return x < 0 and 0 or x end,
 }
 
 local function generate(case, random)
@@ -40,8 +41,9 @@ end
 --- is a comparison.
 local NO_GRADIENT = {}
 local NO_FLOATS = {full = true, argmax = true, aggregate_argmax = true, inverse_index = true,
-                   first_index = true, triples = true, neighborhood = true, top_k = true,
-                   greater = true, greater_equal = true, equal = true, not_equal = true}
+                   first_index = true, triples = true, neighborhood = true, merge_index = true,
+                   top_k = true, greater = true, greater_equal = true, equal = true,
+                   not_equal = true}
 for _, op in ipairs(require 'tests.support.op_table') do
   NO_GRADIENT[op.name] = op.vjp == 'none' and CASES[op.name] and not NO_FLOATS[op.name] or nil
 end
