@@ -53,6 +53,7 @@ end
 
 return function(...)
   local a = options.parse(parser(), ...)
+  if a.data and a.no_data then options.usage('--data, --no-data: take one') end
   require('tinykg.engine.lib').tkg_interrupt_watch(1)
   local bad, of = 0, {}
   for _, given in ipairs(a.run) do
