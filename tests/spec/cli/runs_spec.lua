@@ -48,6 +48,23 @@ describe('tinykg runs', function()
     assert.equal(2, #rows('runs/sweep'))
   end)
 
+  it('shows the metric that a run goes by, whichever that is', function()
+    for _, case in ipairs{{'eval_k=5,50', 'recall@50'},
+                          {'eval_negatives=uni100', 'recall@20 (uni100)'},
+                          {'eval_negatives=uni100 --set metric=ndcg@10', 'ndcg@10 (uni100)'}} do
+      local more, metric = unpack(case)
+      gives(0, 'run bpr-mf --quiet --force --data films --data-set task=ranking --set epochs=2 ' ..
+               '--set dim=4 --out other/run --set ' .. more)
+      local value = fixtures.json(there .. '/other/run/summary.json').test[metric]
+      assert.equal(('%s %.4f'):format(metric, value), rows('other/run')[1][6])
+      gives(0, 'run --resume --out other/run', 'by valid ' .. metric:gsub('%p', '%%%0'))
+    end
+    local summary = fixtures.json(there .. '/other/run/summary.json')
+    summary.test['ndcg@10 (uni100)'], summary.checksum = nil, nil
+    fixtures.write(there .. '/other/run/summary.json', json.encode(summary))
+    assert.equal('ndcg@10 (uni100) -', rows('other/run')[1][6])
+  end)
+
   it('prints JSON, with the size of the folder', function()
     local lines = {}
     for line in gives(0, 'runs --json'):gmatch('[^\n]+') do

@@ -3,6 +3,7 @@ local lfs = require 'lfs'
 local folder = require 'tinykg.run.folder'
 local folder_entries = require 'tinykg.base.folder_entries'
 local format = require 'tinykg.base.format'
+local messages = require 'tinykg.run.messages'
 local options = require 'tinykg.cli.options'
 local tables = require 'tinykg.base.tables'
 
@@ -28,23 +29,19 @@ local function bytes_of(path)
   return sum
 end
 
-local USUAL = {'auc', 'recall@20', 'recall@10'} -- in this order, where early stopping has no other
-
---- Name and value of the metric that a run is known by: that of early stopping.
+--- Name and value of the metric that a finished run goes by; no value: it is not defined there.
 local function metric_of(run)
-  local test = run.summary and run.summary.test or {}
-  local wanted = {(run.config.options or {}).metric, unpack(USUAL)}
-  for _, name in ipairs(tables.append(wanted, tables.sorted_keys(test))) do
-    if type(test[name]) == 'number' then return name, test[name] end
-  end
+  local test = run.summary and run.summary.test
+  local name = test and messages.main_metric(run.summary)
+  if type(name) ~= 'string' then return nil end
+  return name, type(test[name]) == 'number' and test[name] or nil
 end
 
 --- What is listed of a run that tinykg.report.read_runs has read.
 local function entry_of(run)
   local c = run.config or {}
   local last = run.log[#run.log]
-  local name, value
-  if run.config then name, value = metric_of(run) end
+  local name, value = metric_of(run)
   return {folder = run.folder, recipe = c.recipe, data = c.data, bits = c.bits, seed = c.seed,
           state = run.state, metric = name, value = value, message = run.failure,
           epochs = last and last.epoch or 0, begun = run.written, bytes = bytes_of(run.folder)}
@@ -79,8 +76,8 @@ local function add_all(list, path)
 end
 
 local function result_of(run)
-  if run.value then return ('%s %.4f'):format(run.metric, run.value) end
   if run.message then return run.state .. ': ' .. run.message end
+  if run.metric then return run.metric .. ' ' .. messages.metric(run.value) end
   return run.state == 'finished' and '-' or ('%s, %s'):format(run.state,
                                                               format.count(run.epochs, 'epoch'))
 end
