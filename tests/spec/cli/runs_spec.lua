@@ -87,6 +87,16 @@ describe('tinykg runs', function()
     assert.matches('more/cut +BPR%-MF .*unfinished, 2 epochs', text)
     assert.matches('more/good +BPR%-MF .*auc 0', text)
     assert.matches('more/bad +%- .*damaged: more/bad/config%.json', text)
+    shell.gives(0, 'cp -r runs/sweep more/deep && mkdir more/far && ' ..
+                'cp -r runs/sweep more/far && ' ..
+                'for s in deep far/sweep; do echo "{" >more/$s/BPR-MF-seed2/config.json; done',
+                nil, there)
+    text = gives(0, 'runs more')
+    for _, sweep in ipairs{'deep', 'far/sweep'} do
+      assert.matches(sweep .. '/BPR%-MF%-seed2 +%- .*damaged: more/' .. sweep, text)
+      assert.matches(sweep .. '/BPR%-MF%-seed3 +BPR%-MF .*ndcg@10 0', text)
+    end
+    assert.equal(1 + 3 + 4, select(2, text:gsub('\n', '')))
     gives(1, 'runs films', 'films: no runs there')
     gives(1, 'runs nowhere', 'nowhere: no such folder')
     shell.gives(0, 'mv runs away', nil, there)

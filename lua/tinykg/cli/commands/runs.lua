@@ -47,17 +47,31 @@ local function entry_of(run)
           epochs = last and last.epoch or 0, begun = run.written, bytes = bytes_of(run.folder)}
 end
 
---- Adds the runs at and below a path, and those that cannot be read, with the reason.
-local function add(list, path, given)
+local LEVELS = 2 -- how far below a folder read_runs finds runs
+
+local add
+
+--- Adds the runs at and below each folder in a folder.
+local function add_each(list, path, levels)
+  for _, name in ipairs(folder_entries(path)) do
+    local inner = path:gsub('(.)/+$', '%1') .. '/' .. name
+    if lfs.attributes(inner, 'mode') == 'directory' then add(list, inner, levels) end
+  end
+end
+
+--- Adds the runs at and below a path, and those that cannot be read, with the reason: where one is
+--- damaged, each folder is read by itself, so that it hides no other.
+---@param levels integer how far below the path a damaged run may be
+function add(list, path, levels)
   local ok, found = pcall(require 'tinykg.report.read_runs', {path})
   if ok then return tables.append(list, tables.map(found, entry_of)) end
   if type(found) ~= 'string' then error(found, 0) end -- Ctrl-C
-  local nothing = found:find(': not a run folder: ', 1, true)
-  if nothing and given then error(found, 0) end
-  if not nothing then
-    list[#list + 1] = {folder = path, state = 'damaged', message = found, epochs = 0,
-                       begun = lfs.attributes(path, 'modification'), bytes = bytes_of(path)}
-  end
+  if found:find(': not a run folder: ', 1, true) then return end
+  local before = #list
+  if levels > 0 and not folder.has(path, 'config.json') then add_each(list, path, levels - 1) end
+  if #list > before then return end
+  list[#list + 1] = {folder = path, state = 'damaged', message = found, epochs = 0,
+                     begun = lfs.attributes(path, 'modification'), bytes = bytes_of(path)}
 end
 
 --- The runs of a folder: its own, or, so that one that is damaged hides no other, of each in it.
@@ -66,12 +80,9 @@ local function add_all(list, path)
     error(path .. ': no such folder' .. (path == DEFAULT and ': tinykg runs DIR lists the runs of '
       .. 'another' or ''), 0)
   end
-  if folder.has(path, 'config.json') then return add(list, path, true) end
+  if folder.has(path, 'config.json') then return add(list, path, 0) end
   local before = #list
-  for _, name in ipairs(folder_entries(path)) do
-    local inner = path:gsub('(.)/+$', '%1') .. '/' .. name
-    if lfs.attributes(inner, 'mode') == 'directory' then add(list, inner) end
-  end
+  add_each(list, path, LEVELS)
   if #list == before then error(path .. ': no runs there', 0) end
 end
 
