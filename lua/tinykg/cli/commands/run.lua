@@ -37,7 +37,8 @@ local function parser()
     :argname('RUN')
   p:option('--checkpoint', 'minutes from one checkpoint to the next within an epoch (default: 5)')
   p:flag('--resume', 'go on with the run or the sweep in --out, with its settings; ' ..
-         'without --out: the latest one in runs/ that was begun with what else is given')
+         'without --out: the latest one in runs/ that was begun with what else is given and is ' ..
+         'not finished, or if there is none, the latest finished one')
   p:option('--from', 'with --resume: last, or last-1, the checkpoint before it (default: last)')
     :argname('last|last-1')
   p:flag('--force', 'begin anew in --out; files of a run that is there move to previous/')
