@@ -273,6 +273,7 @@ complete -c tinykg -n '__fish_tinykg_seen_command data entity' -l id -d 'the ent
 
 complete -c tinykg -n '__fish_tinykg_seen_command data convert' -s h -l help -d 'Show this help message and exit'
 complete -c tinykg -n '__fish_tinykg_seen_command data convert' -l of -r -d 'the data set of a run as it was loaded, with its options and split'
+complete -c tinykg -n '__fish_tinykg_seen_command data convert' -l data -r -d 'with --of: where the data set of the run is now, if it has moved'
 complete -c tinykg -n '__fish_tinykg_seen_command data convert' -l to -xa 'kgat kgcn recbole plain' -d 'kgat (KGIN reads it too), kgcn (RippleNet too), recbole or plain (CSV)'
 complete -c tinykg -n '__fish_tinykg_seen_command data convert' -l gzip -d 'compress each file'
 complete -c tinykg -n '__fish_tinykg_seen_command data convert' -l whole -d 'one file of interactions without the split (recbole, plain)'

@@ -86,12 +86,16 @@ end
 
 return function(...)
   if recipe_help(...) then return end
-  local s = settings(options.parse(parser(), ...))
+  local a = options.parse(parser(), ...)
+  local data = a.data -- nil: the folder of --resume or --extend says where it is
+  local s = settings(a)
   if s.json and (s.report or s.profile) then
     options.usage('--json: it prints objects alone: without --report and --profile')
   end
   if s.quiet then require('tinykg.base.progress').silence() end
-  if #s.recipes * #s.seeds * #s.grid == 1 and not s.search then return run_one(s) end
+  if #s.recipes * #s.seeds * #s.grid == 1 and not s.search then
+    return run_args.finding_data(data, run_one, s)
+  end
   if require('tinykg.cli.ranks').count() > 1 then
     options.usage('a sweep under %s: its runs are processes of their own; start each run with it',
                   require('tinykg.cli.ranks').launcher())
@@ -99,5 +103,5 @@ return function(...)
   for _, name in ipairs{'from', 'profile', 'extend'} do
     if s[name] then options.usage('--%s: it is for one run, not for a sweep', name) end
   end
-  return require('tinykg.sweep')(s)
+  return run_args.finding_data(data, require 'tinykg.sweep', s)
 end
