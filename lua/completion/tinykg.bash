@@ -92,7 +92,7 @@ _tinykg() {
                             ;;
                         convert)
                             cmd="$cmd convert"
-                            opts="$opts -h --help --of --to --gzip --whole --force --data-set"
+                            opts="$opts -h --help --of --data --to --gzip --whole --force --data-set"
                             break
                             ;;
                         demo)
@@ -539,6 +539,10 @@ _tinykg() {
         'data convert')
             case "$prev" in
                 --of)
+                    COMPREPLY=($(compgen -f -- "$cur"))
+                    return 0
+                    ;;
+                --data)
                     COMPREPLY=($(compgen -f -- "$cur"))
                     return 0
                     ;;

@@ -129,7 +129,7 @@ complete -c tinykg -n '__fish_tinykg_seen_command run' -l jobs -r -d 'how many r
 complete -c tinykg -n '__fish_tinykg_seen_command run' -l out -r -d 'folder of the run (default: runs/RECIPE-DATA-BITS-SEED-SETTINGS) or of the sweep'
 complete -c tinykg -n '__fish_tinykg_seen_command run' -l extend -r -d 'begin with the parameters of a trained run, by name: its data set may have got new users, items, entities; recipe and settings are that run\'s unless given'
 complete -c tinykg -n '__fish_tinykg_seen_command run' -l checkpoint -r -d 'minutes from one checkpoint to the next within an epoch (default: 5)'
-complete -c tinykg -n '__fish_tinykg_seen_command run' -l resume -d 'go on with the run or the sweep in --out, with its settings; without --out: the latest one in runs/ that was begun with what else is given'
+complete -c tinykg -n '__fish_tinykg_seen_command run' -l resume -d 'go on with the run or the sweep in --out, with its settings; without --out: the latest one in runs/ that was begun with what else is given and is not finished, or if there is none, the latest finished one'
 complete -c tinykg -n '__fish_tinykg_seen_command run' -l from -r -d 'with --resume: last, or last-1, the checkpoint before it (default: last)'
 complete -c tinykg -n '__fish_tinykg_seen_command run' -l force -d 'begin anew in --out; files of a run that is there move to previous/'
 complete -c tinykg -n '__fish_tinykg_seen_command run' -l trust -d 'run the recipe of the folder, which is a program, whoever owns it'
@@ -273,6 +273,7 @@ complete -c tinykg -n '__fish_tinykg_seen_command data entity' -l id -d 'the ent
 
 complete -c tinykg -n '__fish_tinykg_seen_command data convert' -s h -l help -d 'Show this help message and exit'
 complete -c tinykg -n '__fish_tinykg_seen_command data convert' -l of -r -d 'the data set of a run as it was loaded, with its options and split'
+complete -c tinykg -n '__fish_tinykg_seen_command data convert' -l data -r -d 'with --of: where the data set of the run is now, if it has moved'
 complete -c tinykg -n '__fish_tinykg_seen_command data convert' -l to -xa 'kgat kgcn recbole plain' -d 'kgat (KGIN reads it too), kgcn (RippleNet too), recbole or plain (CSV)'
 complete -c tinykg -n '__fish_tinykg_seen_command data convert' -l gzip -d 'compress each file'
 complete -c tinykg -n '__fish_tinykg_seen_command data convert' -l whole -d 'one file of interactions without the split (recbole, plain)'

@@ -1,5 +1,6 @@
 --- The folder in which --resume goes on without --out: the latest run or sweep in runs/ that was
---- begun with what the command line gives.
+--- begun with what the command line gives and is not finished; the latest finished one if there is
+--- none.
 local lfs = require 'lfs'
 local folder = require 'tinykg.run.folder'
 local folder_entries = require 'tinykg.base.folder_entries'
@@ -74,17 +75,41 @@ local function fits(was, a, path)
     and has_pairs(was.data_set, format_options(options.of_data(a.data_set)), '--data-set')
 end
 
+--- Whether all jobs of a sweep are finished: those that have begun, and as many as it stands for.
+---@param jobs integer
+local function is_sweep_finished(path, jobs)
+  local finished = 0
+  for _, name in ipairs(folder_entries(path)) do
+    local job = path .. '/' .. name
+    if folder.has(job, 'summary.json') then finished = finished + 1
+    elseif folder.has(job, 'config.json') or folder.has(job, 'output.txt') then return false end
+  end
+  return finished >= jobs
+end
+
+--- Whether a run or a sweep has nothing left to do.
+local function is_finished(path, was, jobs_of)
+  if was.of_run then return folder.has(path, 'summary.json') end
+  local ok, jobs = pcall(jobs_of, was)
+  return ok and is_sweep_finished(path, jobs)
+end
+
 --- The folder. Raises wrong usage where none fits.
 ---@param a table parsed arguments of tinykg run
+---@param jobs_of fun(sweep: table): integer how many jobs a sweep with these arguments has
 ---@return string path
-return function(a)
-  local best, latest
+return function(a, jobs_of)
+  local best, latest, is_best_finished
   for _, name in ipairs(lfs.attributes(RUNS, 'mode') == 'directory' and folder_entries(RUNS) or {})
   do
     local path = RUNS .. '/' .. name
     local was, changed = settings_of(path), lfs.attributes(path, 'modification')
-    if was and (not latest or changed >= latest) and fits(was, a, path) then
-      best, latest = path, changed
+    if was and fits(was, a, path) then
+      local finished = is_finished(path, was, jobs_of)
+      local better = not best or is_best_finished and not finished
+      if better or finished == is_best_finished and changed >= latest then
+        best, latest, is_best_finished = path, changed, finished
+      end
     end
   end
   return best or options.usage('--resume: no run or sweep in %s/ was begun like that: --out says '

@@ -2,6 +2,7 @@
 local format = require 'tinykg.base.format'
 local options = require 'tinykg.cli.options'
 local progress = require 'tinykg.base.progress'
+local source_line = require 'tinykg.base.source_line'
 
 local run_args = {}
 
@@ -48,17 +49,30 @@ function run_args.note(text)
   if text then io.stderr:write('note: ', format.line(text), '\n') end
 end
 
+--- A message, with what to do where it says that the data set of a run is gone.
+---@param message any ---@param given string? --data: that folder has not moved, it is wrong
+function run_args.with_data_hint(message, given)
+  local moved = type(message) == 'string' and not given and message:match(': no such folder$')
+  return moved and message .. ' (--data DIR says where the data set is now)' or message
+end
+
+--- Calls a function that loads the data set of a run. Raises its error, with what to do where the
+--- data set has moved. ---@param given string? --data ---@return any what it returns
+function run_args.finding_data(given, fn, ...)
+  local ok, result = xpcall(fn, function(e)
+    return source_line.handler(run_args.with_data_hint(e, given))
+  end, ...)
+  if not ok then error(result, 0) end
+  return result
+end
+
 --- Opens a run.
 ---@return OpenRun
 function run_args.open(path, a)
-  local ok, run = pcall(progress.during, function(update)
+  local run = run_args.finding_data(a.data, progress.during, function(update)
     update(function() return path .. ': opening' end)
     return require('tinykg.run.open')(path, {data = a.data, trust = a.trust})
   end)
-  if not ok then
-    local moved = type(run) == 'string' and not a.data and run:match(': no such folder$')
-    error(moved and run .. ' (--data DIR says where the data set is now)' or run, 0)
-  end
   run_args.note(run.note)
   return run
 end

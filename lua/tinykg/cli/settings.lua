@@ -101,6 +101,13 @@ local function taken_of(a, set)
   return taken
 end
 
+--- How many jobs the arguments of a sweep stand for, at least: another program may ask for more.
+local function jobs_of(a)
+  local search, seeds = search_of(a.search), seeds_of(a.seed)
+  if search and search.kind == 'ask' then return 0 end
+  return #a.recipe * #seeds * #points_of(axes_of(a.grid, {}), search, seeds[1])
+end
+
 -- ---- settings of a folder ----
 
 --- The arguments that a run or a sweep was begun with. Refuses a recipe that is not trusted.
@@ -173,7 +180,7 @@ local function complete(a)
   if not a.resume then return extend(a) end
   if #a.recipe > 0 and a.out then return keep_budget(a) end
   if not a.out then
-    a.out = begun_folder(a)
+    a.out = begun_folder(a, jobs_of)
     if not (a.quiet or a.json) then print('going on in ' .. a.out) end
   end
   local known = arguments_of(a.out, a.trust)

@@ -15,11 +15,7 @@ local function bits_of(group) return tonumber(group.settings['run bits']) end
 
 --- A text that is equal for groups that differ in bits only.
 local function but_for_bits(group)
-  local parts = {group.recipe}
-  for _, key in ipairs(tables.sorted_keys(group.settings)) do
-    if key ~= 'run bits' then parts[#parts + 1] = key .. '\1' .. group.settings[key] end
-  end
-  return table.concat(parts, '\2')
+  return group.recipe .. '\3' .. groups.identity(group.settings, 'run bits')
 end
 
 local MOST_COLOURED = 12

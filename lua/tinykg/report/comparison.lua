@@ -2,6 +2,7 @@
 --- memory and time.
 local tables = require 'tinykg.base.tables'
 local format = require 'tinykg.report.format'
+local groups = require 'tinykg.report.groups'
 local html = require 'tinykg.report.page.html'
 local html_table = require 'tinykg.report.page.html_table'
 local significance = require 'tinykg.report.tests.significance'
@@ -80,7 +81,7 @@ local function row(group, section, metrics, marks, index)
   end
   cells[#cells + 1] = runs_cell(group)
   add_metrics(cells, group, metrics, marks, index)
-  local function mean(show, ...) return plain(statistics.of_summary(group, ...), show) end
+  local function mean(show, ...) return plain(groups.of_summary(group, ...), show) end
   return html.tr{
     cells, epoch_cell(group), mean(format.bytes, 'kept', 'stored_bytes'), times_less(group),
     mean(format.bytes, 'memory', 'peak'), mean(format.significant, 'time', 'step_ms'),
@@ -104,10 +105,11 @@ end
 
 --- Notes on how to read the figures and the marks.
 local function reading(section, marks)
-  local several, single, marked, unmarked = 0, 0, false, false
+  local several, single, marked, unmarked, mixed = 0, 0, false, false, {}
   for _, group in ipairs(section.groups) do
     if #group.finished > 1 then several = several + 1 end
     if #group.finished == 1 then single = single + 1 end
+    for _, name in ipairs(group.mixed or {}) do mixed[name] = true end
   end
   for _, set in pairs(marks) do
     if next(set) then marked = true else unmarked = true end
@@ -123,6 +125,8 @@ local function reading(section, marks)
   add(unmarked and several + single > 1, 'Metrics without a mark tell none apart.')
   add(marked and single > 0, 'The deviation of a single run is not known: a mark there means ' ..
     'higher, not better.')
+  add(next(mixed), ('No times of a group whose runs differ in %s.'):format(
+    format.list(tables.sorted_keys(mixed))))
   return table.concat(parts, ' ')
 end
 

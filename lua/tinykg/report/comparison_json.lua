@@ -11,7 +11,7 @@ local function part_of(group, part)
   for _, run in ipairs(group.finished) do
     for name in pairs(run.summary[part] or {}) do names[name] = true end
   end
-  for name in pairs(names) do out[name] = statistics.of_summary(group, part, name) end
+  for name in pairs(names) do out[name] = groups.of_summary(group, part, name) end
   return out
 end
 
@@ -25,12 +25,16 @@ local function columns_of(group)
   return out
 end
 
---- The settings that tell a group from others, with the values of config.json.
+--- The settings that tell a group from others, with the values of config.json; texts, as '1, 2', of
+--- those that its runs have several of.
 local function settings_of(group, columns)
   local out, config = {}, group.runs[1].config
   for _, column in ipairs(columns) do
     local tree = column.key:match('^option') and config.options or config
-    out[column.name] = tree[column.name]
+    local is_mixed = tables.any(group.mixed or {}, function(name)
+      return column.key == 'run ' .. name
+    end)
+    out[column.name] = is_mixed and group.settings[column.key] or tree[column.name]
   end
   return out
 end

@@ -3,6 +3,7 @@
 local tables = require 'tinykg.base.tables'
 local comparison = require 'tinykg.report.comparison'
 local format = require 'tinykg.report.format'
+local groups = require 'tinykg.report.groups'
 local statistics = require 'tinykg.train.statistics'
 
 local figures = {}
@@ -28,7 +29,7 @@ local function row_of(section, group, metrics)
       return statistics.of_summary(group, 'test', name) or false
     end),
     others = tables.map(OTHERS, function(other)
-      return statistics.of_summary(group, unpack(other[2])) or false
+      return groups.of_summary(group, unpack(other[2])) or false
     end)}
 end
 

@@ -9,7 +9,9 @@ local groups = {}
 ---@class ReportGroup
 ---@field recipe string
 ---@field label string recipe, and settings that tell this group from the others of its section
----@field settings table<string, any> the settings of its runs, by 'option NAME' or 'run NAME'
+---@field settings table<string, any> the settings of its runs, by 'option NAME' or 'run NAME';
+---  of those that change times only, all that its runs have, as '1, 2'
+---@field mixed string[]? the names of those of which its runs have several
 ---@field runs ReportRun[] ---@field finished ReportRun[] those that have a summary
 ---@class ReportSection
 ---@field label string the data set ---@field path string
@@ -21,6 +23,12 @@ local NOT_SETTINGS = {seed = true, recipe = true, data = true, data_options = tr
                       data_set = true, options = true, bits_asked = true, budget = true,
                       chosen = true, recipe_sha256 = true, modules = true, origin = true,
                       scaled = true}
+
+--- Settings that change how long a run takes, and no bit of its results: seeds that were run with
+--- others are one group.
+local OF_TIME = {'check', 'checkpoint', 'tensorboard', 'threads'}
+local IS_OF_TIME = {}
+for _, name in ipairs(OF_TIME) do IS_OF_TIME['run ' .. name] = true end
 
 --- The beginnings of the hashes of a recipe and of the modules that it reads: runs of a recipe and
 --- of what it was before it was edited are no seeds of one model.
@@ -43,11 +51,26 @@ local function settings_of(config)
   return settings
 end
 
---- A text that is equal for equal settings.
-local function identity(settings)
+--- A text that is equal for equal settings, apart from those that change times only.
+---@param settings table<string, string> ---@param but? string a setting that is left out
+function groups.identity(settings, but)
   return table.concat(tables.map(tables.sorted_keys(settings), function(key)
-    return key .. '\1' .. settings[key]
-  end), '\2')
+    return key ~= but and not IS_OF_TIME[key] and key .. '\1' .. settings[key] .. '\2' or nil
+  end))
+end
+
+--- A text that is equal for settings that change times only and are equal.
+local function time_identity(config)
+  return table.concat(tables.map(OF_TIME, function(name) return format.setting(config[name]) end),
+                      '\2')
+end
+
+--- The statistic of a number in summary.json over a group's finished runs. No times where the runs
+--- were not alike in what changes them.
+---@param group ReportGroup ---@param ... string keys, outermost first
+function groups.of_summary(group, ...)
+  if (...) == 'time' and group.mixed then return nil end
+  return statistics.of_summary(group, ...)
 end
 
 -- ---- sections and groups ----
@@ -67,21 +90,25 @@ local function data_label(config)
   return name .. (#parts > 0 and ' (' .. table.concat(parts, ', ') .. ')' or '')
 end
 
+--- The first group of equal ones that lacks a seed, of those the first with equal times if there is
+--- one; nil: all have the seed.
+local function without_seed(copies, seed, time)
+  local lacking = tables.filter(copies, function(copy) return not copy.seeds[seed] end)
+  return tables.filter(lacking, function(copy) return copy.time == time end)[1] or lacking[1]
+end
+
 --- Adds a run to its group. A second run with the same seed begins a new group: a seed that is
 --- counted twice would make the deviation too small.
 local function add(section, run)
-  local settings = settings_of(run.config)
+  local settings, time = settings_of(run.config), time_identity(run.config)
   local recipe = tostring(run.config.recipe or '?')
-  local key, seed = recipe .. '\3' .. identity(settings), tostring(run.config.seed)
+  local key, seed = recipe .. '\3' .. groups.identity(settings), tostring(run.config.seed)
   local copies = section.by_key[key] or {}
   section.by_key[key] = copies
-  local group
-  for i = #copies, 1, -1 do
-    if not copies[i].seeds[seed] then group = copies[i] end
-  end
+  local group = without_seed(copies, seed, time)
   if not group then
     group = {recipe = recipe, settings = settings, seeds = {}, runs = {}, finished = {},
-             folder = run.folder}
+             folder = run.folder, time = time}
     section.groups[#section.groups + 1], copies[#copies + 1] = group, group
   end
   for _, copy in ipairs(#copies > 1 and copies or {}) do
@@ -90,6 +117,20 @@ local function add(section, run)
   group.seeds[seed] = true
   group.runs[#group.runs + 1] = run
   if run.summary then group.finished[#group.finished + 1] = run end
+end
+
+--- Sets the settings of a group that change times only: all that its runs have.
+local function name_times(group)
+  for _, name in ipairs(OF_TIME) do
+    local values = tables.unique(tables.map(group.runs, function(run)
+      return format.setting(run.config[name])
+    end))
+    if #values > 1 then
+      table.sort(values, function(a, b) return (tonumber(a) or 0) < (tonumber(b) or 0) end)
+      group.settings['run ' .. name] = table.concat(values, ', ')
+      group.mixed = tables.append(group.mixed or {}, {name})
+    end
+  end
 end
 
 -- ---- settings that tell groups apart ----
@@ -235,6 +276,7 @@ function groups.sections(runs)
     end
   end
   for _, section in ipairs(sections) do
+    for _, group in ipairs(section.groups) do name_times(group) end
     find_columns(section)
     sort_groups(section)
     section.recipes = by_recipe(section.groups)

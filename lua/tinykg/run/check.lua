@@ -10,6 +10,7 @@ local modules = require 'tinykg.run.folder.modules'
 local names = require 'tinykg.run.folder.names'
 local per_user = require 'tinykg.run.folder.per_user'
 local restore = require 'tinykg.data.restore'
+local schema = require 'tinykg.run.folder.schema'
 local sha256 = require 'tinykg.engine.sha256'
 local store = require 'tinykg.store'
 
@@ -146,6 +147,30 @@ checks['kept.json'] = function(self)
   return count(#folder.read(self.path, 'kept.json').phases, 'phase')
 end
 
+local PROFILE = {device = 'string', threads = 'count', seconds = 'number', runs = 'count',
+                 in_runs = 'number', copy = 'number?', flops = 'number?', ways = 'table?',
+                 ops = {each = {op = 'string', calls = 'count', seconds = 'number',
+                                bytes = 'number', flops = 'number'}}}
+local TRACE = {traceEvents = {each = {name = 'string', ph = 'string', ts = 'number',
+                                      dur = 'number'}}}
+
+--- The value of a JSON file that has no schema of its own in the folder.
+local function read_as(self, name, expected)
+  local value = folder.read(self.path, name)
+  local why = schema.mismatch(value, expected)
+  if why then wrong('not as a run writes it: %s', why) end
+  return value
+end
+
+checks['profile.json'] = function(self)
+  local profile = read_as(self, 'profile.json', PROFILE)
+  return ('%s on %s'):format(count(#profile.ops, 'op'), profile.device)
+end
+
+checks['trace.json'] = function(self)
+  return count(#read_as(self, 'trace.json', TRACE).traceEvents, 'event')
+end
+
 checks['summary.json'] = function(self)
   local summary = folder.read(self.path, 'summary.json')
   if summary.recipe ~= self.config.recipe then
@@ -158,6 +183,10 @@ checks['summary.json'] = function(self)
   end
   return ('finished after %s, the best is %d'):format(count(summary.epochs, 'epoch'),
                                                        summary.best_epoch)
+end
+
+for _, name in ipairs(folder.FILES) do
+  assert(checks[name], name .. ': a file of a run without a check')
 end
 
 local function check_data(self, dir)

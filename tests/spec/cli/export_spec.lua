@@ -151,6 +151,9 @@ print(json.dumps({n: [list(x.shape), x.dtype.str, x.ravel().tolist()] for n, x i
     fixtures.write(moved .. '/config.json', json.encode(config))
     shell.prints(('export %s --to %s/x.tsv'):format(moved, dir))
     assert.equal('ann', table_of(dir .. '/x.tsv')[#table_of(dir .. '/x.tsv') - 2][4])
+    local _, err = shell.works(('export %s --to %s/x.tsv --data /elsewhere'):format(moved, dir))
+    assert.equal(('note: --data is not read: %s has the names of its data set\n'):format(moved),
+                 err)
     config.data_set = nil
     fixtures.write(moved .. '/config.json', json.encode(config))
     shell.refuses(('export %s --to %s/x.tsv'):format(moved, dir), 1,
@@ -168,6 +171,11 @@ print(json.dumps({n: [list(x.shape), x.dtype.str, x.ravel().tolist()] for n, x i
     shell.refuses(('export %s --to x.tsv --which first'):format(run), 2, 'best')
     shell.refuses(('export %s --to x.tsv --only nope'):format(run), 1,
       "no parameter is called 'nope': there are entities.weight, .*users.weight")
+    shell.refuses(('export %s --to x.npz --no-names'):format(run), 2, 'only a .tsv has names')
+    shell.refuses(('export %s --to x.npz --data %s'):format(run, set), 2, '%-%-data: of parameters')
+    shell.refuses(('export %s --to x.tsv --data %s --no-names'):format(run, set), 2, 'take one')
+    shell.refuses(('export %s --to x.tsv --device tpu'):format(run), 2, 'tpu is not')
+    shell.refuses(('check %s --data %s --no-data'):format(run, set), 2, 'take one')
     shell.refuses('export /nowhere --to x.tsv', 1, '/nowhere: no such run')
     shell.refuses(('export %s --to x.tsv'):format(set), 1, 'not the folder of a run')
     shell.refuses(('export %s --to /proc/none/x.npz'):format(run), 1, '/proc/none/x.npz')

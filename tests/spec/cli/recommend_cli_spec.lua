@@ -179,6 +179,8 @@ describe('tinykg recommend', function()
     refuses('recommend ' .. run .. ' --id --user 5', 1, 'no user number 5: there are 0 to 4')
     refuses('recommend ' .. run, 2, 'for whom')
     refuses('recommend ' .. run .. ' --user ann --new', 2, 'take one')
+    refuses('recommend ' .. run .. ' --new --all', 2, '%-%-all: it is for users of the data set')
+    refuses('recommend ' .. run .. ' --likes Kim --all', 2, '%-%-all: .*took nothing')
     refuses('recommend ' .. run .. ' --user ann -k 0', 2, "'0' is not a whole number")
     refuses('recommend ' .. run .. ' --user ann -o x.tsv', 2, '%-o: it is for %-%-users')
     refuses('recommend /no/such/run --user ann', 1, 'no such run')
@@ -267,6 +269,13 @@ describe('tinykg eval', function()
     local out, err = shell.works('eval ' .. path .. ' --k 5')
     assert.matches('auc', out)
     assert.equal(('note: --k says nothing of %s: its data are labelled\n'):format(path), err)
+    for given, said in pairs{['--users 5'] = '--users says', ['--negatives uni100'] =
+                             '--negatives says', ['--k 5 --users 5'] = '--k, --users say'} do
+      out, err = shell.works(('eval %s %s'):format(path, given))
+      assert.matches('auc', out)
+      assert.equal(('note: %s nothing of %s: its data are labelled\n'):format(said, path), err)
+    end
+    assert.equal('', select(2, shell.works('eval --users 0 --negatives full ' .. path)))
   end)
 
   it('agrees with what is recommended', function()

@@ -200,6 +200,36 @@ describe('tinykg report', function()
     assert.equal('0.7000', t.rows[1].auc)
   end)
 
+  it('counts seeds with other threads as one group, which has no times then', function()
+    run('a', {seed = 1, threads = 1}, log_of{1}, {test = {auc = 0.5}})
+    run('b', {seed = 2, threads = 1}, log_of{1}, {test = {auc = 0.7}})
+    assert.equal('1.25', comparison((report(dir))).rows[1]['step ms'])
+    run('c', {seed = 3, threads = 2}, log_of{1}, {test = {auc = 0.6}})
+    local page, text = report(dir)
+    local t = comparison(page)
+    assert.equal(1, #t.rows)
+    assert.same({'3', '\226\128\147'}, {t.rows[1].runs, t.rows[1]['step ms']})
+    assert.matches('No times of a group whose runs differ in threads%.', text)
+    assert.matches('device cpu, 1, 2 threads', text)
+    local group = cjson.decode(shell.prints('report ' .. dir .. ' --json'))[1].groups[1]
+    assert.near(0.6, group.test.auc.mean, 1e-12)
+    assert.same({3, {}}, {group.test.auc.n, group.time})
+  end)
+
+  it('keeps times of each number of threads apart where seeds were run with both', function()
+    for threads = 1, 2 do
+      for seed = 1, 2 do
+        run(('t%d-%d'):format(threads, seed), {seed = seed, threads = threads}, log_of{1},
+            {time = {step_ms = 4 / threads}})
+      end
+    end
+    local t = comparison((report(dir)))
+    for threads, step in ipairs{'4.00', '2.00'} do
+      local row = t.rows[threads]
+      assert.same({tostring(threads), step}, {row.threads, row['step ms']})
+    end
+  end)
+
   -- ---- three columns, and accuracy against memory ----
 
   local MIB = 2 ^ 20

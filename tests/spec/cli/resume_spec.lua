@@ -281,6 +281,41 @@ end}
     end
   end)
 
+  it('finds what is not finished before what is, a run or a sweep', function()
+    local there = fixtures.dir{}
+    local home = os.getenv('TINYKG_HOME') or require('lfs').currentdir()
+    local function run(arguments, said)
+      return gives(0, home .. '/tinykg run ' .. arguments, said, there)
+    end
+    local function stop(path) os.remove(('%s/runs/%s/summary.json'):format(there, path)) end
+    local function touch(day, path)
+      gives(0, ("touch -d '2020-01-0%d' runs/%s"):format(day, path), nil, there)
+    end
+    local common = ' --quiet --set epochs=1 --set dim=4 --set batch_size=4096 --data ' .. data
+    run('kgin --out runs/a-first' .. common)
+    run('kgin --out runs/stopped --seed 2' .. common)
+    run('bpr-mf --out runs/sweep --seed 3,4' .. common)
+    run('bpr-mf --out runs/points --search random=2 --grid lr=0.01,0.02,0.03' .. common)
+    run('bpr-mf --out runs/z-last' .. common)
+    local names = {'a-first', 'stopped', 'sweep', 'points', 'z-last'}
+    for day, name in ipairs(names) do touch(day, name) end
+    run('--resume', 'going on in runs/z%-last\nfinished before') -- all are finished: the latest
+    stop('a-first')
+    touch(1, 'a-first')
+    stop('stopped')
+    run('--resume', 'going on in runs/stopped\n')
+    assert.is_table(fixtures.json(there .. '/runs/stopped/summary.json'))
+    stop('sweep/BPR-MF-seed3')
+    touch(3, 'sweep')
+    run('--resume', 'going on in runs/sweep\n.*seed3 .*seed4  before')
+    gives(0, 'rm -r runs/points/*lr=0.0*', nil, there) -- a job that has not begun
+    touch(2, 'points')
+    run('--resume', 'going on in runs/points\n')
+    run('--resume', 'going on in runs/a%-first\n')
+    for day, name in ipairs(names) do touch(day, name) end
+    run('--resume', 'going on in runs/z%-last\n')
+  end)
+
   it('does not take a broken checkpoint for a good one', function()
     local out = dir .. '/broken'
     local begin = './tinykg run recipes/bpr-mf.lua --quiet --data ' .. data .. ' --out ' .. out

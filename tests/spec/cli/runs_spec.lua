@@ -48,6 +48,23 @@ describe('tinykg runs', function()
     assert.equal(2, #rows('runs/sweep'))
   end)
 
+  it('shows the metric that a run goes by, whichever that is', function()
+    for _, case in ipairs{{'eval_k=5,50', 'recall@50'},
+                          {'eval_negatives=uni100', 'recall@20 (uni100)'},
+                          {'eval_negatives=uni100 --set metric=ndcg@10', 'ndcg@10 (uni100)'}} do
+      local more, metric = unpack(case)
+      gives(0, 'run bpr-mf --quiet --force --data films --data-set task=ranking --set epochs=2 ' ..
+               '--set dim=4 --out other/run --set ' .. more)
+      local value = fixtures.json(there .. '/other/run/summary.json').test[metric]
+      assert.equal(('%s %.4f'):format(metric, value), rows('other/run')[1][6])
+      gives(0, 'run --resume --out other/run', 'by valid ' .. metric:gsub('%p', '%%%0'))
+    end
+    local summary = fixtures.json(there .. '/other/run/summary.json')
+    summary.test['ndcg@10 (uni100)'], summary.checksum = nil, nil
+    fixtures.write(there .. '/other/run/summary.json', json.encode(summary))
+    assert.equal('ndcg@10 (uni100) -', rows('other/run')[1][6])
+  end)
+
   it('prints JSON, with the size of the folder', function()
     local lines = {}
     for line in gives(0, 'runs --json'):gmatch('[^\n]+') do
@@ -70,6 +87,16 @@ describe('tinykg runs', function()
     assert.matches('more/cut +BPR%-MF .*unfinished, 2 epochs', text)
     assert.matches('more/good +BPR%-MF .*auc 0', text)
     assert.matches('more/bad +%- .*damaged: more/bad/config%.json', text)
+    shell.gives(0, 'cp -r runs/sweep more/deep && mkdir more/far && ' ..
+                'cp -r runs/sweep more/far && ' ..
+                'for s in deep far/sweep; do echo "{" >more/$s/BPR-MF-seed2/config.json; done',
+                nil, there)
+    text = gives(0, 'runs more')
+    for _, sweep in ipairs{'deep', 'far/sweep'} do
+      assert.matches(sweep .. '/BPR%-MF%-seed2 +%- .*damaged: more/' .. sweep, text)
+      assert.matches(sweep .. '/BPR%-MF%-seed3 +BPR%-MF .*ndcg@10 0', text)
+    end
+    assert.equal(1 + 3 + 4, select(2, text:gsub('\n', '')))
     gives(1, 'runs films', 'films: no runs there')
     gives(1, 'runs nowhere', 'nowhere: no such folder')
     shell.gives(0, 'mv runs away', nil, there)

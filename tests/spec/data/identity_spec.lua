@@ -208,6 +208,30 @@ describe('a run and its data set', function()
     refuses(('data convert --of %s/nowhere b --to plain'):format(dir), 1, 'no such run')
   end)
 
+  it('that has moved is named by --data, as each command says', function()
+    local data, moved = set(rows()), fixtures.dir() .. '/moved'
+    local run, sweep = trained(data, dir .. '/here'), dir .. '/sweep'
+    prints(('run bpr-mf --quiet --data %s --set epochs=1 --seed 1,2 --out %s'):format(data, sweep))
+    assert(os.rename(data, moved))
+    local hint = ': no such folder %(%-%-data DIR says where the data set is now%)'
+    local commands = {
+      'run --resume --set epochs=50 --out ' .. run, 'run --resume --quiet --out ' .. sweep,
+      ('run --extend %s --out %s/more'):format(run, dir), 'check ' .. run,
+      ('data convert --of %s %s/converted --to plain'):format(run, dir), 'eval ' .. run}
+    for _, command in ipairs(commands) do
+      local code, out, err = shell.tinykg(command)
+      assert.equal(1, code, command)
+      assert.matches(hint, out .. err)
+      code, out, err = shell.tinykg(command .. ' --data /nowhere/at/all')
+      assert.equal(1, code, command)
+      assert.matches('/nowhere/at/all: no such folder\n', out .. err)
+    end
+    assert.matches(hint, select(2, shell.tinykg('check --json ' .. run)))
+    for _, command in ipairs(commands) do prints(command .. ' --data ' .. moved) end
+    refuses(('data convert %s %s/b --to plain --data %s'):format(moved, dir, moved), 2,
+            '%-%-data: it is for %-%-of')
+  end)
+
   it('of another run: pretrained rows go by name', function()
     local mf = trained(set(rows()), dir .. '/mf', '--set dim=4')
     local users = tk.load(mf .. '/best.safetensors')['users.weight']:totable()

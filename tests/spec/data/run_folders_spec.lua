@@ -300,4 +300,27 @@ describe('checkpoints', function()
     assert.equal(0, found.wrong)
     assert.equal(#fixtures.names(run), #found.files)
   end)
+
+  it('are all checked, whatever the run was asked to write', function()
+    local to = trained(data, dir .. '/all', '--profile --set per_user=true')
+    local files = {}
+    for _, found in ipairs(json.decode(prints('check --json --no-data ' .. to)).files) do
+      files[found.name] = not found.wrong
+    end
+    for _, name in ipairs(require('tinykg.run.folder').FILES) do
+      assert.is_true(files[name], name)
+    end
+    for name, change in pairs{['profile.json'] = {'"op": "', '"is": "'},
+                                ['trace.json'] = {'"traceEvents"', '"events"'}} do
+      local path = to .. '/' .. name
+      local text, findings = fixtures.bytes(path), name:gsub('%.', '%%.') .. ' +NOT ok: '
+      fixtures.write(path, text:sub(1, -20))
+      shell.gives(1, './tinykg check ' .. to, findings)
+      fixtures.write(path, (text:gsub(change[1], change[2])))
+      shell.gives(1, './tinykg check ' .. to, findings .. 'not as a run writes it: %w+[%.%w]* is ')
+      fixtures.write(path, text)
+    end
+    shell.gives(0, './tinykg check ' .. to, 'profile%.json +ok: %d+ ops on cpu\n' ..
+      ' +trace%.json +ok: %d+ events\n')
+  end)
 end)

@@ -2,6 +2,7 @@
 local format = require 'tinykg.base.format'
 local tables = require 'tinykg.base.tables'
 local options = require 'tinykg.cli.options'
+local run_args = require 'tinykg.cli.run_args'
 
 local HELP = [[
 Checks each file of a run: whether it is whole (checksums; a damaged tensor is named) and fits the
@@ -36,9 +37,10 @@ local function check(path, a)
       data = a.data, no_data = a.no_data,
       progress = function(name)
         update(function() return path .. ': ' .. name end)
-        require('tinykg.cli.run_args').check_interrupt()
+        run_args.check_interrupt()
       end})
   end)
+  for _, found in ipairs(list) do found.text = run_args.with_data_hint(found.text, a.data) end
   if a.json then
     print(json.encode{run = path, wrong = bad, files = json.array(list)})
     return bad
@@ -53,6 +55,7 @@ end
 
 return function(...)
   local a = options.parse(parser(), ...)
+  if a.data and a.no_data then options.usage('--data, --no-data: take one') end
   require('tinykg.engine.lib').tkg_interrupt_watch(1)
   local bad, of = 0, {}
   for _, given in ipairs(a.run) do

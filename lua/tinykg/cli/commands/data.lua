@@ -2,6 +2,7 @@
 local data_look = require 'tinykg.cli.data_look'
 local format = require 'tinykg.base.format'
 local options = require 'tinykg.cli.options'
+local run_args = require 'tinykg.cli.run_args'
 
 local function data_set_option(command)
   command:option('--data-set',
@@ -26,6 +27,8 @@ local function add_convert(p)
     .. 'empty; with --of only the latter'):args('1-2'):argname({'FROM', 'TO'})
   convert:option('--of', 'the data set of a run as it was loaded, with its options and split')
     :argname('RUN')
+  convert:option('--data', 'with --of: where the data set of the run is now, if it has moved')
+    :argname('DIR')
   convert:option('--to', 'kgat (KGIN reads it too), kgcn (RippleNet too), recbole or plain (CSV)')
     :target('format'):argname('FORMAT'):choices{'kgat', 'kgcn', 'recbole', 'plain'}:count(1)
   convert:flag('--gzip', 'compress each file')
@@ -74,6 +77,7 @@ local function source(a)
   local first, second = a.folders[1], a.folders[2]
   if not a.of then
     if not second then options.usage('data convert: two folders are needed: FROM and TO') end
+    if a.data then options.usage('data convert: --data: it is for --of; FROM is the data set') end
     local from = load_options(a)
     return function() return require('tinykg.data').load(first, from) end, second
   end
@@ -83,9 +87,11 @@ local function source(a)
   end
   local config = require('tinykg.run.folder').config(a.of)
   return function()
-    local set, note = require('tinykg.run.data_set').unchanged(a.of, config)
-    if note then table.insert(set.warnings, note) end
-    return set
+    return run_args.finding_data(a.data, function()
+      local set, note = require('tinykg.run.data_set').unchanged(a.of, config, a.data)
+      if note then table.insert(set.warnings, note) end
+      return set
+    end)
   end, first
 end
 

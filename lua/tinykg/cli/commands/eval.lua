@@ -30,6 +30,17 @@ local function cuts_of(text)
   return tables.unique(list)
 end
 
+--- Says which options of ranking are given, though labelled data are not ranked.
+local function note_ranking(path, a)
+  local given = {}
+  if a.k then given[1] = '--k' end
+  if a.users > 0 then given[#given + 1] = '--users' end
+  if a.negatives ~= 'full' then given[#given + 1] = '--negatives' end
+  if #given == 0 then return end
+  run_args.note(('%s %s nothing of %s: its data are labelled'):format(
+    table.concat(given, ', '), #given > 1 and 'say' or 'says', path))
+end
+
 --- Metrics of one run, and what they are of.
 local function measure(path, a, cuts)
   local evaluate = require 'tinykg.train.evaluate'
@@ -43,9 +54,7 @@ local function measure(path, a, cuts)
         run_args.check_interrupt()
       end})
   end)
-  if metrics and metrics.auc and a.k then
-    run_args.note(('--k says nothing of %s: its data are labelled'):format(path))
-  end
+  if metrics and metrics.auc then note_ranking(path, a) end
   if not metrics then
     error(('%s: the data set has no %s interactions to measure by'):format(path, a.part), 0)
   end

@@ -3,6 +3,7 @@
 local format = require 'tinykg.base.format'
 local must = require 'tinykg.base.must'
 local options = require 'tinykg.cli.options'
+local run_args = require 'tinykg.cli.run_args'
 
 local HELP = [[
 Writes the parameters of a run for other programs. These were learned; most models compute the
@@ -46,13 +47,22 @@ local function ending_of(a)
                 WORDS[ending] and ' (word2vec: --vectors users, or items)' or '')
 end
 
+--- Refuses what only names of rows need where none are written.
+local function check_names(a, ending)
+  if ending ~= 'tsv' and (a.data or a.no_names) then
+    options.usage('%s: of parameters only a .tsv has names', a.data and '--data' or '--no-names')
+  elseif a.data and a.no_names then
+    options.usage('--data, --no-names: take one')
+  end
+end
+
 --- Writes the vectors by which a run scores.
 local function write_vectors(a)
   if a.which ~= 'best' then options.usage('--which: --vectors are those of the best epoch') end
   if #a.only > 0 or a.no_names then
     options.usage('--only, --no-names: they are for parameters, not for --vectors')
   end
-  local run_args, vectors = require 'tinykg.cli.run_args', require 'tinykg.query.export.vectors'
+  local vectors = require 'tinykg.query.export.vectors'
   run_args.set_engine(a)
   local run = run_args.open(a.run, a)
   local all = vectors.of(run)
@@ -70,6 +80,9 @@ local function named(path, a, config)
   if a.no_names then return nil end
   local all = require('tinykg.run.folder.names').read(path, config)
   if all then
+    if a.data then
+      run_args.note(('--data is not read: %s has the names of its data set'):format(path))
+    end
     local was = config.data_set
     return {users = was.users, items = was.items, entities = was.entities,
             relations = was.relations, names = all}
@@ -78,7 +91,7 @@ local function named(path, a, config)
   if not ok then
     error(data .. ' (--data DIR says where the data set is, --no-names does without)', 0)
   end
-  require('tinykg.cli.run_args').note(note)
+  run_args.note(note)
   return data
 end
 
@@ -102,8 +115,9 @@ return function(...)
   local a = options.parse(parser(), ...)
   local ending = ending_of(a)
   if a.vectors then return write_vectors(a) end
+  check_names(a, ending)
   local export, path = require 'tinykg.query.export', a.run:gsub('(.)/+$', '%1')
-  require('tinykg.engine.lib').tkg_interrupt_watch(1)
+  run_args.set_engine(a)
   local config = require('tinykg.run.folder').config(path)
   local tensors, metadata = export.read(path, a.which)
   local order = export.select(tensors, a.only)

@@ -47,6 +47,9 @@ local function check(a)
     usage('recommend: --user, --users and --new are three ways to ask: take one')
   end
   if a.o and not a.users then usage('-o: it is for --users') end
+  if a.all and new then
+    usage('--all: it is for users of the data set: somebody new (--new, --likes) took nothing')
+  end
   return options.whole(a.k, '-k', 1)
 end
 

@@ -37,7 +37,8 @@ local function parser()
     :argname('RUN')
   p:option('--checkpoint', 'minutes from one checkpoint to the next within an epoch (default: 5)')
   p:flag('--resume', 'go on with the run or the sweep in --out, with its settings; ' ..
-         'without --out: the latest one in runs/ that was begun with what else is given')
+         'without --out: the latest one in runs/ that was begun with what else is given and is ' ..
+         'not finished, or if there is none, the latest finished one')
   p:option('--from', 'with --resume: last, or last-1, the checkpoint before it (default: last)')
     :argname('last|last-1')
   p:flag('--force', 'begin anew in --out; files of a run that is there move to previous/')
@@ -85,12 +86,16 @@ end
 
 return function(...)
   if recipe_help(...) then return end
-  local s = settings(options.parse(parser(), ...))
+  local a = options.parse(parser(), ...)
+  local data = a.data -- nil: the folder of --resume or --extend says where it is
+  local s = settings(a)
   if s.json and (s.report or s.profile) then
     options.usage('--json: it prints objects alone: without --report and --profile')
   end
   if s.quiet then require('tinykg.base.progress').silence() end
-  if #s.recipes * #s.seeds * #s.grid == 1 and not s.search then return run_one(s) end
+  if #s.recipes * #s.seeds * #s.grid == 1 and not s.search then
+    return run_args.finding_data(data, run_one, s)
+  end
   if require('tinykg.cli.ranks').count() > 1 then
     options.usage('a sweep under %s: its runs are processes of their own; start each run with it',
                   require('tinykg.cli.ranks').launcher())
@@ -98,5 +103,5 @@ return function(...)
   for _, name in ipairs{'from', 'profile', 'extend'} do
     if s[name] then options.usage('--%s: it is for one run, not for a sweep', name) end
   end
-  return require('tinykg.sweep')(s)
+  return run_args.finding_data(data, require 'tinykg.sweep', s)
 end

@@ -3,6 +3,7 @@ local lfs = require 'lfs'
 local folder = require 'tinykg.run.folder'
 local folder_entries = require 'tinykg.base.folder_entries'
 local format = require 'tinykg.base.format'
+local messages = require 'tinykg.run.messages'
 local options = require 'tinykg.cli.options'
 local tables = require 'tinykg.base.tables'
 
@@ -28,39 +29,49 @@ local function bytes_of(path)
   return sum
 end
 
-local USUAL = {'auc', 'recall@20', 'recall@10'} -- in this order, where early stopping has no other
-
---- Name and value of the metric that a run is known by: that of early stopping.
+--- Name and value of the metric that a finished run goes by; no value: it is not defined there.
 local function metric_of(run)
-  local test = run.summary and run.summary.test or {}
-  local wanted = {(run.config.options or {}).metric, unpack(USUAL)}
-  for _, name in ipairs(tables.append(wanted, tables.sorted_keys(test))) do
-    if type(test[name]) == 'number' then return name, test[name] end
-  end
+  local test = run.summary and run.summary.test
+  local name = test and messages.main_metric(run.summary)
+  if type(name) ~= 'string' then return nil end
+  return name, type(test[name]) == 'number' and test[name] or nil
 end
 
 --- What is listed of a run that tinykg.report.read_runs has read.
 local function entry_of(run)
   local c = run.config or {}
   local last = run.log[#run.log]
-  local name, value
-  if run.config then name, value = metric_of(run) end
+  local name, value = metric_of(run)
   return {folder = run.folder, recipe = c.recipe, data = c.data, bits = c.bits, seed = c.seed,
           state = run.state, metric = name, value = value, message = run.failure,
           epochs = last and last.epoch or 0, begun = run.written, bytes = bytes_of(run.folder)}
 end
 
---- Adds the runs at and below a path, and those that cannot be read, with the reason.
-local function add(list, path, given)
+local LEVELS = 2 -- how far below a folder read_runs finds runs
+
+local add
+
+--- Adds the runs at and below each folder in a folder.
+local function add_each(list, path, levels)
+  for _, name in ipairs(folder_entries(path)) do
+    local inner = path:gsub('(.)/+$', '%1') .. '/' .. name
+    if lfs.attributes(inner, 'mode') == 'directory' then add(list, inner, levels) end
+  end
+end
+
+--- Adds the runs at and below a path, and those that cannot be read, with the reason: where one is
+--- damaged, each folder is read by itself, so that it hides no other.
+---@param levels integer how far below the path a damaged run may be
+function add(list, path, levels)
   local ok, found = pcall(require 'tinykg.report.read_runs', {path})
   if ok then return tables.append(list, tables.map(found, entry_of)) end
   if type(found) ~= 'string' then error(found, 0) end -- Ctrl-C
-  local nothing = found:find(': not a run folder: ', 1, true)
-  if nothing and given then error(found, 0) end
-  if not nothing then
-    list[#list + 1] = {folder = path, state = 'damaged', message = found, epochs = 0,
-                       begun = lfs.attributes(path, 'modification'), bytes = bytes_of(path)}
-  end
+  if found:find(': not a run folder: ', 1, true) then return end
+  local before = #list
+  if levels > 0 and not folder.has(path, 'config.json') then add_each(list, path, levels - 1) end
+  if #list > before then return end
+  list[#list + 1] = {folder = path, state = 'damaged', message = found, epochs = 0,
+                     begun = lfs.attributes(path, 'modification'), bytes = bytes_of(path)}
 end
 
 --- The runs of a folder: its own, or, so that one that is damaged hides no other, of each in it.
@@ -69,18 +80,15 @@ local function add_all(list, path)
     error(path .. ': no such folder' .. (path == DEFAULT and ': tinykg runs DIR lists the runs of '
       .. 'another' or ''), 0)
   end
-  if folder.has(path, 'config.json') then return add(list, path, true) end
+  if folder.has(path, 'config.json') then return add(list, path, 0) end
   local before = #list
-  for _, name in ipairs(folder_entries(path)) do
-    local inner = path:gsub('(.)/+$', '%1') .. '/' .. name
-    if lfs.attributes(inner, 'mode') == 'directory' then add(list, inner) end
-  end
+  add_each(list, path, LEVELS)
   if #list == before then error(path .. ': no runs there', 0) end
 end
 
 local function result_of(run)
-  if run.value then return ('%s %.4f'):format(run.metric, run.value) end
   if run.message then return run.state .. ': ' .. run.message end
+  if run.metric then return run.metric .. ' ' .. messages.metric(run.value) end
   return run.state == 'finished' and '-' or ('%s, %s'):format(run.state,
                                                               format.count(run.epochs, 'epoch'))
 end
