@@ -42,11 +42,15 @@ end
 ---@field value number? validation, mean over seeds ---@field metric string?
 ---@field epochs integer
 
---- Points with their jobs, the best first, those without a value last.
+--- Points with their jobs, the best first, those without a value last. What the folder of a job
+--- that failed has is not of these settings.
 ---@param trials {point: Point, jobs: Job[]}[] ---@return Ranked[]
 function best.ranked(trials)
   local list = tables.map(trials, function(trial, i)
     local value, metric, epochs = best.mean(trial.jobs)
+    if tables.any(trial.jobs, function(job) return job.state == 'failed' end) then
+      value, metric, epochs = nil, nil, 0
+    end
     return {jobs = trial.jobs, point = trial.point, value = value, metric = metric,
             epochs = epochs, key = value or -math.huge, place = i}
   end)

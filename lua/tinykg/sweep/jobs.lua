@@ -62,6 +62,18 @@ function jobs.one(s, recipe, point, seed, group, out)
           seed = seed, argv = jobs.command(s, recipe, point, seed, out .. '/' .. name)}
 end
 
+--- Whether the last line that a job printed says that it diverged. ---@param line string
+function jobs.is_divergence(line)
+  return line:find('try a smaller lr', 1, true) or line:find(': NaN at %[')
+    or line:find(': %-?infinity at %[') -- --check
+end
+
+--- Whether a job is finished, or diverged, as it would again. ---@param path string its folder
+function jobs.ended(path)
+  local _, line = folder.output(path)
+  return folder.has(path, 'summary.json') or jobs.is_divergence(line) ~= nil
+end
+
 --- Says why what a job's folder has is no answer to it, or nil: it has gone further than asked for.
 ---@param job Job ---@return string?
 function jobs.beyond(s, job)

@@ -129,6 +129,19 @@ describe('tinykg run --search', function()
     assert.matches('best by validation: lr=0.01,', text)
   end)
 
+  it('has no value for a point whose run failed', function()
+    local out = dir .. '/failed'
+    local run = search('random=3', '--set epochs=1 --grid dim=4,8 --out ' .. out)
+    local best = gives(0, run):match('best by validation: dim=(%d)')
+    local folder = ('%s/KGCN-dim=%s-seed1'):format(out, best)
+    local config = read(folder .. '/config.json')
+    config.options.lr, config.checksum = 0.5, nil -- a run of other settings
+    runs.write(folder .. '/config.json', config)
+    local text = gives(1, run)
+    assert.matches('\nfailed +0  dim=' .. best, text)
+    assert.matches('best by validation: dim=' .. (best == '4' and 8 or 4), text)
+  end)
+
   it('prints an object with --json', function()
     local out = dir .. '/json'
     local text = gives(0, search('random=2', '--set epochs=1 --grid dim=4,8 --json --out ' .. out))

@@ -81,6 +81,50 @@ describe('a sweep', function()
     assert.equal(8, read(out .. '/BPR-MF-seed1/config.json').options.dim)
   end)
 
+  --- Fails unless a command is refused in one line and the files of a folder stay as they are.
+  local function refused(command, out, pattern)
+    local function sums()
+      return gives(0, ('find %s -type f | sort | xargs cksum'):format(out))
+    end
+    local before = sums()
+    local text = gives(1, command, pattern)
+    assert.equal(1, select(2, text:gsub('\n', '')), text)
+    assert.equal(before, sums())
+  end
+
+  it('does not go on with other settings, whose figures it does not have', function()
+    local out = dir .. '/changed'
+    gives(0, './tinykg run bpr-mf --data ' .. data .. ' --seed 1,2 --set epochs=1 --out ' .. out)
+    local go_on = './tinykg run --resume --out ' .. out
+    refused(go_on .. ' --set lr=0.1', out,
+            '/changed: cannot go on: option lr was not given and is 0.1 now %(another %-%-out')
+    refused(go_on .. ' --bits 2', out, ': bits was 32 and is 2 now %(')
+    refused(go_on .. ' --data-set seed=3', out, ': option of the data seed was not given and is 3')
+    gives(0, ('cp -r %s %s/moved'):format(data, dir))
+    local text = gives(0, ('%s --data %s/moved --set epochs=2'):format(go_on, dir))
+    assert.equal(2, select(2, text:gsub('done ', '')), text)
+    gives(0, ('./tinykg data demo %s/other --users 61 --items 80'):format(dir))
+    refused(('%s --data %s/other'):format(go_on, dir), out,
+            ': cannot go on: its data set is not %S+/other: users 61, were 60; ')
+    text = gives(0, go_on)
+    assert.equal(2, select(2, text:gsub('before ', '')), text)
+    assert.equal('2', row_of(text, 'BPR-MF')[2])
+  end)
+
+  it('does not take the place of one that is not finished', function()
+    local out = dir .. '/replaced'
+    local begin = './tinykg run bpr-mf --data ' .. data .. ' --set epochs=1 --out ' .. out
+    gives(0, begin .. ' --grid dim=4,8')
+    os.remove(out .. '/BPR-MF-dim=8-seed1/summary.json')
+    for _, more in ipairs{' --grid dim=4,16', ' --search random=2 --grid lr=1e-3..1e-2',
+                          ' --resume --grid dim=4,16'} do
+      refused(begin .. more, out, 'not finished, with the run BPR%-MF%-dim=8%-seed1, which is ' ..
+        'not one of these: name another %-%-out, or finish it first: tinykg run %-%-resume ')
+    end
+    gives(0, begin .. ' --grid dim=4,8,16', 'dim=16%-seed1 +done ')
+    gives(0, begin .. ' --grid dim=4,2', 'dim=2%-seed1 +done ') -- all are finished
+  end)
+
   it('goes on when jobs crash, diverge or are killed', function()
     local out = dir .. '/crash'
     fixtures.write(dir .. '/crash.lua', [[
