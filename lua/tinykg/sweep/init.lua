@@ -37,7 +37,7 @@ local function start(job)
   if ok then
     job.process, message = process.start(job.argv, job.path .. '/output.txt')
   end
-  job.started = clock.now()
+  job.started, job.summary = clock.now(), nil
   job.state, job.message = job.process and 'running' or 'failed', message
 end
 
