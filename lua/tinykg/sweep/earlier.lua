@@ -14,6 +14,8 @@ local earlier = {}
 local function common_of(a)
   return {options = options.pairs(a.set, '--set'), data_options = options.of_data(a.data_set),
           bits = a.bits or a.budget and 'auto' or '32', steps = a.steps,
+          budget = a.budget and options.bytes(a.budget, '--budget'),
+          sensitivity = a.sensitivity and folder.absolute(a.sensitivity),
           rounding = (a.bits or a.budget) and a.bits ~= '32' and (a.rounding or 'dither') or nil}
 end
 

@@ -111,6 +111,22 @@ describe('a sweep', function()
     assert.equal('2', row_of(text, 'BPR-MF')[2])
   end)
 
+  it('does not show what was found with another budget or other sensitivities', function()
+    local out = dir .. '/budget'
+    local begin = './tinykg run kgin --data ' .. data .. ' --set epochs=1 --seed 1,2 --out ' .. out
+    gives(0, begin .. ' --budget 100MiB')
+    for budget, now in pairs{['--budget 1MiB'] = 'is 1048576', ['--bits auto'] = 'is not given'} do
+      refused(('%s %s'):format(begin, budget), out,
+              'other settings: budget was 104857600 and ' .. now .. ' now: name another')
+    end
+    refused('./tinykg run --resume --budget 1MiB --out ' .. out, out, 'cannot go on: budget was ')
+    fixtures.write(dir .. '/one.json', '{"values": {"loss": {}}}')
+    refused(('%s --budget 100MiB --sensitivity %s/one.json'):format(begin, dir), out,
+            'sensitivity was not given and is %S+/one.json now')
+    local text = gives(0, begin .. ' --budget 0.09765625GiB') -- as many bytes
+    assert.equal(2, select(2, text:gsub('before ', '')), text)
+  end)
+
   it('does not take the place of one that is not finished', function()
     local out = dir .. '/replaced'
     local begin = './tinykg run bpr-mf --data ' .. data .. ' --set epochs=1 --out ' .. out
