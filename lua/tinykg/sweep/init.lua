@@ -25,7 +25,10 @@ local terminal = require 'tinykg.base.terminal'
 ---@field name string of the job and of its folder, which is in the sweep's
 ---@field group string the same for jobs that differ by seed only
 ---@field path string its folder
+---@field recipe {name: string, path: string, loaded: Recipe}
+---@field options table<string, string> of the recipe, as they are given
 ---@field argv string[] the command
+---@field argv_with fun(changed: table): string[] the command with other options
 ---@field point Point? of a search
 ---@field state string waiting, running, done, before (finished earlier), failed, diverged, stopped
 ---@field message string? why it failed

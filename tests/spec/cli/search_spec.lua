@@ -122,6 +122,28 @@ describe('tinykg run --search', function()
     assert.equal(whole, results(gives(0, './tinykg run --resume --out ' .. stopped)))
   end)
 
+  it('prints a command that trains the same, also where a small set changes defaults', function()
+    local run = './tinykg run bpr-mf --data ' .. data .. ' --data-set task=ranking --threads 1 ' ..
+      '--grid lr=0.0702,0.0201 --out ' .. dir
+    --- Fails unless the command of a search has these options and trains what the search found.
+    local function same(name, more, options)
+      local text = gives(0, ('%s/%s %s'):format(run, name, more))
+      local again = text:match('to train it again: tinykg (run [^\n]+)')
+      assert.matches('^run bpr%-mf %-%-data %S+ ' .. options .. ' %-%-data%-set', again)
+      local whole = dir .. '/' .. name .. '_whole'
+      gives(0, ('./tinykg %s --threads 1 --quiet --out %s'):format(again, whole))
+      local settings = text:match('best by validation: ([^,]+),'):gsub(' ', '-')
+      runs.same(('%s/%s/BPR-MF-%s-seed1'):format(dir, name, settings), whole, false)
+    end
+    same('asha_small', '--search asha=2', '%-%-set epochs=100 %-%-set lr=0.0702')
+    same('asha_given', '--search asha=4 --grid dim=4,8 --set epochs=8',
+         '%-%-set dim=%d %-%-set epochs=8 %-%-set lr=0.0702')
+    same('scaled', '--search random=2', '%-%-set lr=0.0%d+')
+    same('longer', '--search random=2 --set epochs=2', '%-%-set epochs=2 %-%-set lr=0.0702')
+    os.execute(('rm -r %s/longer_whole'):format(dir))
+    same('longer', '--search random=2', '%-%-set epochs=100 %-%-set lr=0.0%d+')
+  end)
+
   it('goes on when a point diverges', function()
     local text = gives(0, search('random=2', '--set epochs=2 --grid lr=0.01,1e30 --out ' .. dir ..
       '/diverged'))
