@@ -80,13 +80,23 @@ function jobs.ended(path)
   return folder.has(path, 'summary.json') or jobs.is_divergence(line) ~= nil
 end
 
+--- The epochs and the patience that a job asks for: given ones, else those that its run has because
+--- its data set is small, else the recipe's own.
+local function asked_of(job)
+  local o, config = job.recipe.loaded:complete(job.options), folder.config(job.path)
+  local given = getmetatable(o).asked
+  local function asked(name)
+    local scaled = config.scaled and config.scaled[name] ~= nil and not given[name]
+    return scaled and config.options[name] or o[name]
+  end
+  return {epochs = asked 'epochs', patience = asked 'patience'}
+end
+
 --- Says why what a job's folder has is no answer to it, or nil: it has gone further than asked for.
 ---@param job Job ---@return string?
 function jobs.beyond(s, job)
   if s.force or not folder.has(job.path, 'config.json') then return nil end
-  local o = job.options
-  local why = resume.beyond(job.path, {epochs = tonumber(o.epochs),
-                                       patience = tonumber(o.patience)})
+  local why = resume.beyond(job.path, asked_of(job))
   return why and ('%s: %s: name another --out, or --force moves it to previous/'):format(job.path,
     why)
 end

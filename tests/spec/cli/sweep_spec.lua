@@ -127,6 +127,30 @@ describe('a sweep', function()
     assert.equal(2, select(2, text:gsub('before ', '')), text)
   end)
 
+  it('does not take longer runs for what the defaults ask for', function()
+    local out = dir .. '/longer'
+    local begin = './tinykg run bpr-mf --data ' .. data .. ' --seed 1,2 --out ' .. out
+    local long = ' --set epochs=110 --set patience=0'
+    gives(0, begin .. long)
+    for _, more in ipairs{' --set patience=0', ' --set epochs=100 --set patience=0'} do
+      refused(begin .. more, out,
+              'seed1: has made 110 epochs, more than epochs=100: name another %-%-out')
+    end
+    refused(begin .. ' --set epochs=110', out, 'seed1: ended with patience=0, not with patience=%d')
+    local text = gives(0, begin .. long)
+    assert.equal(2, select(2, text:gsub('before ', '')), text)
+  end)
+
+  it('knows what it did when a small set has changed the defaults', function()
+    local out = dir .. '/small'
+    local begin = './tinykg run bpr-mf --data ' .. data .. ' --seed 1,2 --out ' .. out
+    gives(0, begin)
+    assert.is_true(read(out .. '/BPR-MF-seed1/config.json').options.epochs > 100)
+    local text = gives(0, begin)
+    assert.equal(2, select(2, text:gsub('before ', '')), text)
+    refused(begin .. ' --set epochs=2', out, 'seed1: has made %d+ epochs, more than epochs=2: ')
+  end)
+
   it('does not take the place of one that is not finished', function()
     local out = dir .. '/replaced'
     local begin = './tinykg run bpr-mf --data ' .. data .. ' --set epochs=1 --out ' .. out
