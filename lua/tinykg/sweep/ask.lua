@@ -6,9 +6,10 @@
 --   out  {"trial": 7, "epoch": 3, "value": 0.21, "metric": "recall@20"}  after each validation
 --   out  {"trial": 7, "state": "done", "value": 0.25, "epochs": 20, "folder": "runs/..."}
 --
--- `value` is a validation, the higher the better, at the end the best of them, or null; `trial`
--- whatever was sent. `state` is done, stopped, diverged or failed; then `message` says why. The end
--- of standard input ends the search when all trials have ended.
+-- `value` is a validation, the higher the better, at the end the best of them; null of a trial that
+-- has none, diverged or failed. `trial` is whatever was sent. `state` is done, stopped, diverged or
+-- failed; then `message` says why. The end of standard input ends the search when all trials have
+-- ended.
 local best = require 'tinykg.sweep.best'
 local folder = require 'tinykg.run.folder'
 local format = require 'tinykg.base.format'
@@ -106,6 +107,7 @@ function Ask.finished(_, job)
   if job.state ~= 'failed' then
     tell(job)
     value, metric, epochs = best.value(job.path)
+    if job.state == 'diverged' then value = nil end
   end
   answer{trial = job.trial, state = job.state == 'before' and 'done' or job.state,
          value = value or json.null, metric = metric, epochs = epochs, folder = job.path,

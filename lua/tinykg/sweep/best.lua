@@ -2,6 +2,7 @@
 local best_point = require 'tinykg.sweep.best_point'
 local folder = require 'tinykg.run.folder'
 local format = require 'tinykg.base.format'
+local json = require 'tinykg.base.json'
 local statistics = require 'tinykg.train.statistics'
 local tables = require 'tinykg.base.tables'
 
@@ -24,17 +25,30 @@ function best.value(path, epochs)
   return value, metric, last
 end
 
---- The mean over a point's jobs, its seeds. Nil unless each has a value.
+--- Whether all jobs are finished: what one that failed or diverged has validated is no result.
+---@param jobs Job[]
+local function all_finished(jobs)
+  return not tables.any(jobs, function(job) return not job.summary end)
+end
+
+--- The mean over a point's jobs, its seeds. Nil unless each is finished and has a value.
 ---@param jobs Job[] ---@param epochs? number
 ---@return number? value ---@return string? metric ---@return integer epochs most that a job has
 function best.mean(jobs, epochs)
-  local sum, metric, most, all = 0, nil, 0, true
+  local sum, metric, most, all = 0, nil, 0, all_finished(jobs)
   for _, job in ipairs(jobs) do
     local value, name, last = best.value(job.path, epochs)
     if value then sum, metric = sum + value, name else all = false end
-    most = math.max(most, last)
+    most = math.max(most, job.state == 'failed' and 0 or last) -- its folder may have other settings
   end
   return all and sum / #jobs or nil, metric, most
+end
+
+--- The state of a point: that of its first job that is not finished, if there is one.
+---@param jobs Job[] ---@return string
+local function state_of(jobs)
+  local others = tables.filter(jobs, function(job) return not job.summary end)
+  return (others[1] or jobs[1]).state
 end
 
 ---@class Ranked
@@ -70,7 +84,7 @@ function best.text(ranked)
   local rows = {{'valid ' .. first.metric, 'epochs', 'settings'}}
   for i = 1, math.min(#ranked, SHOWN) do
     local one = ranked[i]
-    rows[#rows + 1] = {one.value and ('%.4f'):format(one.value) or one.jobs[1].state,
+    rows[#rows + 1] = {one.value and ('%.4f'):format(one.value) or state_of(one.jobs),
                        ('%d'):format(one.epochs), one.point.text}
   end
   local lines = {format.table(rows, function(column) return column ~= 2 end)}
@@ -82,12 +96,12 @@ function best.text(ranked)
   return table.concat(lines, '\n')
 end
 
---- The same for programs. ---@return table
+--- The same for programs; null where no point has a value. ---@return table
 function best.object(ranked)
-  local first = ranked[1] or {point = {settings = {}}}
+  local first = ranked[1]
+  if not (first and first.value) then return {best = json.null} end
   return {best = {settings = first.point.settings, metric = first.metric, value = first.value,
-                  epochs = first.epochs, command = first.value
-                    and best_point.command(first.jobs) or nil}}
+                  epochs = first.epochs, command = best_point.command(first.jobs)}}
 end
 
 return best

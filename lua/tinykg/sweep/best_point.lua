@@ -1,20 +1,38 @@
 --- The best point of a sweep by validation, and the command that trains it again.
 local command = require 'tinykg.run.folder.command'
+local folder = require 'tinykg.run.folder'
+local scale = require 'tinykg.train.start.scale'
 local summary = require 'tinykg.sweep.summary'
 local tables = require 'tinykg.base.tables'
 
 local best_point = {}
 
---- The command of a group's jobs, for all of their seeds, as it is typed.
+-- What a run changes on a small data set where it is not given, in the order in which the later
+-- depend on the former.
+local SCALED = {'epochs', 'eval_every', 'patience'}
+
+--- What must be said for a new run to have the options that a job's run had: successive halving
+--- gave it fewer epochs, or it went on from a run that was given others.
+---@param job Job ---@return table<string, number>
+local function options_to_say(job)
+  local said = {}
+  if not folder.has(job.path, 'config.json') then return said end
+  local config, recipe = folder.config(job.path), job.recipe.loaded
+  local data = {train = {n = config.data_set and config.data_set.train or math.huge}}
+  for _, name in ipairs(SCALED) do
+    local o, was = recipe:complete(tables.merged(job.options, said)), config.options[name]
+    local changed = config.steps and {} or scale(recipe, o, data)
+    if was ~= nil and (changed[name] or o[name]) ~= was then said[name] = was end
+  end
+  return said
+end
+
+--- The command of a group's jobs, for all of their seeds, as it is typed: it trains what they did.
 ---@param jobs Job[] ---@return string
 function best_point.command(jobs)
-  local words, seeds = {'tinykg', unpack(jobs[1].argv, 3)}, {} -- behind interpreter and program
-  for _, job in ipairs(jobs) do
-    for i, word in ipairs(job.argv) do
-      if word == '--seed' then seeds[#seeds + 1] = job.argv[i + 1] end
-    end
-  end
-  return command.again(words, seeds)
+  local argv = jobs[1].argv_with(options_to_say(jobs[1]))
+  local words = {'tinykg', unpack(argv, 3)} -- behind interpreter and program
+  return command.again(words, tables.map(jobs, function(job) return ('%.0f'):format(job.seed) end))
 end
 
 --- 'best by valid recall@20: NAME' and its command. ---@param jobs Job[]

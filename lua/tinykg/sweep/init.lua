@@ -7,15 +7,16 @@ local checksums = require 'tinykg.store.checksums'
 local clock = require 'tinykg.base.clock'
 local tables = require 'tinykg.base.tables'
 local display = require 'tinykg.sweep.display'
+local earlier = require 'tinykg.sweep.earlier'
 local folder = require 'tinykg.run.folder'
 local format = require 'tinykg.base.format'
 local jobs_of = require 'tinykg.sweep.jobs'
+local json = require 'tinykg.base.json'
 local must = require 'tinykg.base.must'
 local options = require 'tinykg.cli.options'
 local output_folder = require 'tinykg.run.output_folder'
 local process = require 'tinykg.sweep.process'
 local recipe_file = require 'tinykg.train.recipe_file'
-local resume = require 'tinykg.run.resume'
 local search = require 'tinykg.sweep.search'
 local summary = require 'tinykg.sweep.summary'
 local terminal = require 'tinykg.base.terminal'
@@ -24,7 +25,10 @@ local terminal = require 'tinykg.base.terminal'
 ---@field name string of the job and of its folder, which is in the sweep's
 ---@field group string the same for jobs that differ by seed only
 ---@field path string its folder
+---@field recipe {name: string, path: string, loaded: Recipe}
+---@field options table<string, string> of the recipe, as they are given
 ---@field argv string[] the command
+---@field argv_with fun(changed: table): string[] the command with other options
 ---@field point Point? of a search
 ---@field state string waiting, running, done, before (finished earlier), failed, diverged, stopped
 ---@field message string? why it failed
@@ -36,7 +40,7 @@ local function start(job)
   if ok then
     job.process, message = process.start(job.argv, job.path .. '/output.txt')
   end
-  job.started = clock.now()
+  job.started, job.summary = clock.now(), nil
   job.state, job.message = job.process and 'running' or 'failed', message
 end
 
@@ -52,9 +56,7 @@ local function finish(job, how, status)
   elseif how == 'exited' then
     job.message = last ~= '' and last:gsub('^tinykg: ', '')
       or ('status %d, and nothing in output.txt: is the disk full?'):format(status)
-    local diverged = job.message:find('try a smaller lr', 1, true)
-      or job.message:find(': NaN at %[') or job.message:find(': %-?infinity at %[') -- --check
-    job.state = diverged and 'diverged' or 'failed'
+    job.state = jobs_of.is_divergence(job.message) and 'diverged' or 'failed'
   else
     job.state = 'failed'
     job.message = ('killed by signal %d%s'):format(status, status == 9 and
@@ -135,24 +137,6 @@ local function default_folder(s, recipes)
                                                                   s.data_options))
 end
 
---- The settings that all jobs of a sweep have.
-local function common_of(a)
-  return {data = folder.absolute(a.data), options = options.pairs(a.set, '--set'),
-          data_options = options.pairs(a.data_set, '--data-set'),
-          bits = a.bits or a.budget and 'auto' or '32', steps = a.steps,
-          rounding = (a.bits or a.budget) and a.bits ~= '32' and (a.rounding or 'dither') or nil}
-end
-
---- Refuses a folder whose sweep has other settings: its finished jobs are not jobs of this one.
-local function check_sweep(out, s)
-  local was = folder.read(out, folder.SWEEP)
-  if not was or s.force or s.resume then return end
-  local why = resume.difference(common_of(was), common_of(s.arguments))
-  if not why then return end
-  error(('%s: holds a sweep with other settings: %s: name another --out, or --force moves what its '
-           .. 'jobs have to previous/'):format(out, why), 0)
-end
-
 --- Refuses jobs whose folders have gone further than these settings ask for: what they have would
 --- be shown as the result of fewer epochs.
 ---@param list Job[]
@@ -170,12 +154,14 @@ local function open_folder(s, loaded)
   end
   must(atomic_file.mkdirs(out))
   folder.lock(out) -- until this process ends
-  check_sweep(out, s)
-  check_beyond(s, s.search and search.jobs(s, loaded[1], out) or jobs_of.all(s, loaded, out))
+  local jobs = s.search and search.jobs(s, loaded[1], out) or jobs_of.all(s, loaded, out)
   local recipes = tables.map(s.recipes, function(path)
     return folder.absolute(recipe_file.locate(path))
   end)
+  earlier.check(out, s, jobs, recipes)
+  check_beyond(s, jobs)
   folder.write(out, folder.SWEEP, {
+    runs = json.array(tables.map(jobs, function(job) return job.name end)),
     recipe = recipes, data = folder.absolute(s.data), set = a.set, data_set = a.data_set,
     grid = a.grid, search = a.search, bits = a.bits, budget = a.budget, rounding = a.rounding,
     seed = a.seed, device = a.device, threads = a.threads, steps = a.steps, jobs = a.jobs,

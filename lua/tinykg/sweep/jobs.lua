@@ -11,7 +11,7 @@ local jobs = {}
 
 --- Loads the recipes and checks their options at each point of the grid. This process trains
 --- nothing, so its engine is on the CPU, and a GPU is left to the jobs.
----@param s table settings ---@return {name: string, path: string}[]
+---@param s table settings ---@return {name: string, path: string, loaded: Recipe}[]
 function jobs.recipes(s)
   local device = os.getenv('TINYKG_DEVICE')
   posix.setenv('TINYKG_DEVICE', 'cpu')
@@ -21,7 +21,7 @@ function jobs.recipes(s)
     for _, point in ipairs(s.grid) do
       options.usage_of(recipe.complete, recipe, tables.merged(s.options, point.options))
     end
-    list[i] = {name = recipe.name, path = recipe_file.locate(path)}
+    list[i] = {name = recipe.name, path = recipe_file.locate(path), loaded = recipe}
   end
   posix.setenv('TINYKG_DEVICE', device)
   return list
@@ -58,17 +58,45 @@ end
 ---@return Job
 function jobs.one(s, recipe, point, seed, group, out)
   local name = ('%s-seed%.0f'):format(group, seed)
-  return {name = name, group = group, path = out .. '/' .. name, state = 'waiting', point = point,
-          seed = seed, argv = jobs.command(s, recipe, point, seed, out .. '/' .. name)}
+  local path = out .. '/' .. name
+  local function argv_with(changed)
+    local changed_point = tables.merged(point, {options = tables.merged(point.options, changed)})
+    return jobs.command(s, recipe, changed_point, seed, path)
+  end
+  return {name = name, group = group, path = path, state = 'waiting', point = point, seed = seed,
+          recipe = recipe, options = tables.merged(s.options, point.options),
+          argv = argv_with{}, argv_with = argv_with}
+end
+
+--- Whether the last line that a job printed says that it diverged. ---@param line string
+function jobs.is_divergence(line)
+  return line:find('try a smaller lr', 1, true) or line:find(': NaN at %[')
+    or line:find(': %-?infinity at %[') -- --check
+end
+
+--- Whether a job is finished, or diverged, as it would again. ---@param path string its folder
+function jobs.ended(path)
+  local _, line = folder.output(path)
+  return folder.has(path, 'summary.json') or jobs.is_divergence(line) ~= nil
+end
+
+--- The epochs and the patience that a job asks for: given ones, else those that its run has because
+--- its data set is small, else the recipe's own.
+local function asked_of(job)
+  local o, config = job.recipe.loaded:complete(job.options), folder.config(job.path)
+  local given = getmetatable(o).asked
+  local function asked(name)
+    local scaled = config.scaled and config.scaled[name] ~= nil and not given[name]
+    return scaled and config.options[name] or o[name]
+  end
+  return {epochs = asked 'epochs', patience = asked 'patience'}
 end
 
 --- Says why what a job's folder has is no answer to it, or nil: it has gone further than asked for.
 ---@param job Job ---@return string?
 function jobs.beyond(s, job)
   if s.force or not folder.has(job.path, 'config.json') then return nil end
-  local o = tables.merged(s.options, job.point.options)
-  local why = resume.beyond(job.path, {epochs = tonumber(o.epochs),
-                                       patience = tonumber(o.patience)})
+  local why = resume.beyond(job.path, asked_of(job))
   return why and ('%s: %s: name another --out, or --force moves it to previous/'):format(job.path,
     why)
 end

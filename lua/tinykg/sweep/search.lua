@@ -54,20 +54,18 @@ function search.check(s)
 end
 
 local function halving_of(s, recipe, trials)
-  local o = recipe_file.load(s.recipes[1]):complete(tables.merged(s.options, s.grid[1].options))
+  local o = recipe.loaded:complete(tables.merged(s.options, s.grid[1].options))
   return halving(trials, o.epochs, s.jobs, function(job, epochs)
-    local point = tables.merged(job.point, {
-      options = tables.merged(job.point.options, {epochs = ('%.0f'):format(epochs)})})
-    return jobs_of.command(s, recipe, point, job.seed, job.path)
+    return job.argv_with{epochs = ('%.0f'):format(epochs)}
   end)
 end
 
 --- Trains what standard input asks for.
 local function answer(s, recipe, out, run_all)
-  local loaded, jobs = recipe_file.load(s.recipes[1]), {}
+  local jobs = {}
   local function make(texts_of, settings, seed)
     local point = s.point_of(texts_of(settings))
-    loaded:complete(tables.merged(s.options, point.options))
+    recipe.loaded:complete(tables.merged(s.options, point.options))
     local group = recipe.name .. output_folder.settings(point.settings)
     seed = options.whole(seed or s.seeds[1], 'seed', 0, 2 ^ 53)
     local job = jobs_of.one(s, recipe, point, seed, group, out)
@@ -80,7 +78,8 @@ local function answer(s, recipe, out, run_all)
   return {}, run_all({}, s.jobs, display.new({}, true, s.jobs), source)
 end
 
----@param s table settings ---@param recipe {name: string, path: string} ---@param out string
+---@param s table settings ---@param recipe {name: string, path: string, loaded: Recipe}
+---@param out string
 ---@param run_all fun(jobs: Job[], at_once: integer, show: table, source: table): boolean
 ---@return Job[] jobs, boolean stopped
 function search.run(s, recipe, out, run_all)
@@ -90,9 +89,6 @@ function search.run(s, recipe, out, run_all)
   local source = s.search.kind == 'asha' and halving_of(s, recipe, trials)
     or jobs_of.in_order(jobs)
   local stopped = run_all(jobs, s.jobs, display.new(jobs, s.quiet, s.jobs, s.json), source)
-  for _, job in ipairs(jobs) do -- all epochs, as in a run of its own
-    job.argv = jobs_of.command(s, recipe, job.point, job.seed, job.path)
-  end
   local ranked = best.ranked(trials)
   if s.json then
     print(json.encode(best.object(ranked)))

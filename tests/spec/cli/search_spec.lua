@@ -122,11 +122,88 @@ describe('tinykg run --search', function()
     assert.equal(whole, results(gives(0, './tinykg run --resume --out ' .. stopped)))
   end)
 
+  it('prints a command that trains the same, also where a small set changes defaults', function()
+    local run = './tinykg run bpr-mf --data ' .. data .. ' --data-set task=ranking --threads 1 ' ..
+      '--grid lr=0.0702,0.0201 --out ' .. dir
+    --- Fails unless the command of a search has these options and trains what the search found.
+    local function same(name, more, options)
+      local text = gives(0, ('%s/%s %s'):format(run, name, more))
+      local again = text:match('to train it again: tinykg (run [^\n]+)')
+      assert.matches('^run bpr%-mf %-%-data %S+ ' .. options .. ' %-%-data%-set', again)
+      local whole = dir .. '/' .. name .. '_whole'
+      gives(0, ('./tinykg %s --threads 1 --quiet --out %s'):format(again, whole))
+      local settings = text:match('best by validation: ([^,]+),'):gsub(' ', '-')
+      runs.same(('%s/%s/BPR-MF-%s-seed1'):format(dir, name, settings), whole, false)
+    end
+    same('asha_small', '--search asha=2', '%-%-set epochs=100 %-%-set lr=0.0702')
+    same('asha_given', '--search asha=4 --grid dim=4,8 --set epochs=8',
+         '%-%-set dim=%d %-%-set epochs=8 %-%-set lr=0.0702')
+    same('scaled', '--search random=2', '%-%-set lr=0.0%d+')
+    same('longer', '--search random=2 --set epochs=2', '%-%-set epochs=2 %-%-set lr=0.0702')
+    os.execute(('rm -r %s/longer_whole'):format(dir))
+    same('longer', '--search random=2', '%-%-set epochs=100 %-%-set lr=0.0%d+')
+  end)
+
   it('goes on when a point diverges', function()
     local text = gives(0, search('random=2', '--set epochs=2 --grid lr=0.01,1e30 --out ' .. dir ..
       '/diverged'))
     assert.matches('\ndiverged +%d+  lr=1e30\n', text)
     assert.matches('best by validation: lr=0.01,', text)
+  end)
+
+  --- A recipe whose parameters become infinite in epoch 3 of runs with a large lr and an odd seed.
+  local DIVERGES = [[
+local tk = require 'tinykg'
+local M = tk.nn.class('M')
+function M:loss(b)
+  return tk.loss.bpr(tk.dot(self.u(b.users), self.i(b.items)),
+                     tk.dot(self.u(b.users), self.i(b.negatives:reshape(-1))))
+end
+function M:score(u, i) return tk.dot(self.u(u), self.i(i)) end
+function M:on_epoch(record)
+  if self.bad and record.epoch == 3 then self.u.weight:copy(self.u.weight * 1e30 * 1e30) end
+end
+return tk.recipe{name = 'Late', build = function(d, o)
+  return setmetatable({u = tk.nn.Embedding(d.users, 4), i = tk.nn.Embedding(d.items, 4),
+                       bad = o.lr > 0.01 and tk.seed() % 2 == 1}, M)
+end}
+]]
+
+  it('has no value for a point that diverged after some validations', function()
+    fixtures.write(dir .. '/late.lua', DIVERGES)
+    local out = dir .. '/late'
+    local function late(more)
+      return gives(0, ('./tinykg run %s/late.lua --data %s --data-set task=ranking %s --out %s ' ..
+        '--set patience=0 --set batch_size=32'):format(dir, data, more, out))
+    end
+    local text = late('--search random=2 --grid lr=0.1,1e-7 --seed 2,3 --set epochs=5')
+    for _, seed in ipairs{2, 3} do -- it would be the best
+      local large, small = runs.log(out .. '/Late-lr=0.1-seed' .. seed),
+        runs.log(out .. '/Late-lr=1e-7-seed' .. seed)
+      assert(large[3].valid['recall@20'] > small[3].valid['recall@20'])
+    end
+    assert.matches('\ndiverged +5  lr=0.1\nbest by validation: lr=1e%-7, test', text)
+    out = dir .. '/late_asha'
+    text = late('--search asha=4 --grid lr=0.1,0.2,1e-7,2e-7 --seed 3 --set epochs=16')
+    assert.equal(2, select(2, text:gsub('\ndiverged +3  lr=0.[12]', '')), text)
+    assert(text:find('\n0.%d+ +16  lr=[12]e%-7\n'), text) -- one that did not was promoted
+    assert.matches('best by validation: lr=[12]e%-7, test', text)
+    out = dir .. '/all_late'
+    text = late('--search random=2 --grid lr=0.1,0.2 --seed 3 --set epochs=5 --json')
+    assert.same({best = json.null}, json.decode(text:match('([^\n]+)\n$')))
+  end)
+
+  it('has no value for a point whose run failed', function()
+    local out = dir .. '/failed'
+    local run = search('random=3', '--set epochs=1 --grid dim=4,8 --out ' .. out)
+    local best = gives(0, run):match('best by validation: dim=(%d)')
+    local folder = ('%s/KGCN-dim=%s-seed1'):format(out, best)
+    local config = read(folder .. '/config.json')
+    config.options.lr, config.checksum = 0.5, nil -- a run of other settings
+    runs.write(folder .. '/config.json', config)
+    local text = gives(1, run)
+    assert.matches('\nfailed +0  dim=' .. best, text)
+    assert.matches('best by validation: dim=' .. (best == '4' and 8 or 4), text)
   end)
 
   it('prints an object with --json', function()
@@ -169,6 +246,18 @@ describe('tinykg run --search', function()
       assert.equal('done', ends[trial].state)
     end
     assert.equal(2, read(out .. '/KGCN-bits=2-lr=0.02-seed5/config.json').bits)
+  end)
+
+  it('ask gives no value at the end of a trial that diverged', function()
+    fixtures.write(dir .. '/late.lua', DIVERGES)
+    local text = gives(0, ('echo \'{"trial": 1, "settings": {"lr": 0.1}}\' | ./tinykg run ' ..
+      '%s/late.lua --data %s --data-set task=ranking --search ask --set epochs=5 --out %s/ask_late')
+      :format(dir, data, dir))
+    local first, last = text:match('^([^\n]+)\n.-([^\n]+)\n$')
+    assert.is_true(json.decode(first).value > 0)
+    last = json.decode(last)
+    assert.equal('diverged', last.state)
+    assert.equal(json.null, last.value)
   end)
 
   it('ask refuses what cannot be, and goes on', function()

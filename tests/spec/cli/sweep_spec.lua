@@ -81,6 +81,90 @@ describe('a sweep', function()
     assert.equal(8, read(out .. '/BPR-MF-seed1/config.json').options.dim)
   end)
 
+  --- Fails unless a command is refused in one line and the files of a folder stay as they are.
+  local function refused(command, out, pattern)
+    local function sums()
+      return gives(0, ('find %s -type f | sort | xargs cksum'):format(out))
+    end
+    local before = sums()
+    local text = gives(1, command, pattern)
+    assert.equal(1, select(2, text:gsub('\n', '')), text)
+    assert.equal(before, sums())
+  end
+
+  it('does not go on with other settings, whose figures it does not have', function()
+    local out = dir .. '/changed'
+    gives(0, './tinykg run bpr-mf --data ' .. data .. ' --seed 1,2 --set epochs=1 --out ' .. out)
+    local go_on = './tinykg run --resume --out ' .. out
+    refused(go_on .. ' --set lr=0.1', out,
+            '/changed: cannot go on: option lr was not given and is 0.1 now %(another %-%-out')
+    refused(go_on .. ' --bits 2', out, ': bits was 32 and is 2 now %(')
+    refused(go_on .. ' --data-set seed=3', out, ': option of the data seed was not given and is 3')
+    gives(0, ('cp -r %s %s/moved'):format(data, dir))
+    local text = gives(0, ('%s --data %s/moved --set epochs=2'):format(go_on, dir))
+    assert.equal(2, select(2, text:gsub('done ', '')), text)
+    gives(0, ('./tinykg data demo %s/other --users 61 --items 80'):format(dir))
+    refused(('%s --data %s/other'):format(go_on, dir), out,
+            ': cannot go on: its data set is not %S+/other: users 61, were 60; ')
+    text = gives(0, go_on)
+    assert.equal(2, select(2, text:gsub('before ', '')), text)
+    assert.equal('2', row_of(text, 'BPR-MF')[2])
+  end)
+
+  it('does not show what was found with another budget or other sensitivities', function()
+    local out = dir .. '/budget'
+    local begin = './tinykg run kgin --data ' .. data .. ' --set epochs=1 --seed 1,2 --out ' .. out
+    gives(0, begin .. ' --budget 100MiB')
+    for budget, now in pairs{['--budget 1MiB'] = 'is 1048576', ['--bits auto'] = 'is not given'} do
+      refused(('%s %s'):format(begin, budget), out,
+              'other settings: budget was 104857600 and ' .. now .. ' now: name another')
+    end
+    refused('./tinykg run --resume --budget 1MiB --out ' .. out, out, 'cannot go on: budget was ')
+    fixtures.write(dir .. '/one.json', '{"values": {"loss": {}}}')
+    refused(('%s --budget 100MiB --sensitivity %s/one.json'):format(begin, dir), out,
+            'sensitivity was not given and is %S+/one.json now')
+    local text = gives(0, begin .. ' --budget 0.09765625GiB') -- as many bytes
+    assert.equal(2, select(2, text:gsub('before ', '')), text)
+  end)
+
+  it('does not take longer runs for what the defaults ask for', function()
+    local out = dir .. '/longer'
+    local begin = './tinykg run bpr-mf --data ' .. data .. ' --seed 1,2 --out ' .. out
+    local long = ' --set epochs=110 --set patience=0'
+    gives(0, begin .. long)
+    for _, more in ipairs{' --set patience=0', ' --set epochs=100 --set patience=0'} do
+      refused(begin .. more, out,
+              'seed1: has made 110 epochs, more than epochs=100: name another %-%-out')
+    end
+    refused(begin .. ' --set epochs=110', out, 'seed1: ended with patience=0, not with patience=%d')
+    local text = gives(0, begin .. long)
+    assert.equal(2, select(2, text:gsub('before ', '')), text)
+  end)
+
+  it('knows what it did when a small set has changed the defaults', function()
+    local out = dir .. '/small'
+    local begin = './tinykg run bpr-mf --data ' .. data .. ' --seed 1,2 --out ' .. out
+    gives(0, begin)
+    assert.is_true(read(out .. '/BPR-MF-seed1/config.json').options.epochs > 100)
+    local text = gives(0, begin)
+    assert.equal(2, select(2, text:gsub('before ', '')), text)
+    refused(begin .. ' --set epochs=2', out, 'seed1: has made %d+ epochs, more than epochs=2: ')
+  end)
+
+  it('does not take the place of one that is not finished', function()
+    local out = dir .. '/replaced'
+    local begin = './tinykg run bpr-mf --data ' .. data .. ' --set epochs=1 --out ' .. out
+    gives(0, begin .. ' --grid dim=4,8')
+    os.remove(out .. '/BPR-MF-dim=8-seed1/summary.json')
+    for _, more in ipairs{' --grid dim=4,16', ' --search random=2 --grid lr=1e-3..1e-2',
+                          ' --resume --grid dim=4,16'} do
+      refused(begin .. more, out, 'not finished, with the run BPR%-MF%-dim=8%-seed1, which is ' ..
+        'not one of these: name another %-%-out, or finish it first: tinykg run %-%-resume ')
+    end
+    gives(0, begin .. ' --grid dim=4,8,16', 'dim=16%-seed1 +done ')
+    gives(0, begin .. ' --grid dim=4,2', 'dim=2%-seed1 +done ') -- all are finished
+  end)
+
   it('goes on when jobs crash, diverge or are killed', function()
     local out = dir .. '/crash'
     fixtures.write(dir .. '/crash.lua', [[
