@@ -235,6 +235,14 @@ function runtime.draws()
   return (step_objects - 1) % 64 * STEPS_APART
 end
 
+--- Which step a number is of, 'step 3' or, of another step object than the first, 'step 3 of object
+--- 2'. ---@param number integer ---@return string
+function runtime.step_name(number)
+  local object, step = math.floor(number / STEPS_APART), number % STEPS_APART
+  return object == 0 and ('step %d'):format(step)
+    or ('step %d of object %d'):format(step, object + 1)
+end
+
 --- Makes all random numbers those of a new process. Outside of steps they depend on the ambient
 --- tape's length, in no_grad on how often it has run, so both begin anew.
 function runtime.set_seed(seed)

@@ -181,6 +181,19 @@ describe('a profile', function()
     assert.truthy(tostring(profile):find('add +1 '))
   end)
 
+  it('numbers the steps of a trace by step object', function()
+    local path = fixtures.dir() .. '/trace.json'
+    local first, w = layer(), tk.parameter(tk.ones(2))
+    local second = tk.step(function() return w:square():sum() end)
+    tk.profile(function() first() second() first() end):trace(path)
+    local names = {}
+    for _, e in ipairs(json.decode(fixtures.bytes(path)).traceEvents) do
+      if e.name:find('^step ') then names[#names + 1] = e.name end
+    end
+    table.sort(names)
+    assert.same({'step 1', 'step 1 of object 2', 'step 2'}, names)
+  end)
+
   it('writes a trace of steps with their ops, and their recipe lines', function()
     local step, path = layer(), fixtures.dir() .. '/trace.json'
     local profile = tk.profile(function() step() step() end)

@@ -16,7 +16,7 @@ end
 
 local function event_of(e)
   local name, args
-  if e.op == C.TKG_PROFILE_RUN then name = ('step %d'):format(e.count)
+  if e.op == C.TKG_PROFILE_RUN then name = runtime.step_name(e.count)
   elseif e.op == C.TKG_PROFILE_GROUP then
     name, args = ('%d ops in tiles'):format(e.count), {rows = tonumber(e.rows)}
   else
