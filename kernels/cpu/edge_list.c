@@ -76,11 +76,14 @@ static int edge_where(const tkg_call *c, int64_t begin, int64_t end) {
   float *out = c->out;
   int64_t first, last;
   edges_range(c, &g, begin, end, &first, &last);
-  for (int64_t row = first; row < last; row++)
-    for (int64_t p = g.offsets[row]; p < g.offsets[row + 1]; p++) {
-      const int64_t edge = tkg__edge_number(&g, p);
-      out[edge] = where[row] < 0 ? 0 : w[edge];
-    }
+  for (int64_t row = first; row < last; row++) {
+    const int64_t begins = g.offsets[row], ends = g.offsets[row + 1];
+    const bool kept = where[row] >= 0;
+    if (g.order)
+      for (int64_t p = begins; p < ends; p++) out[g.order[p]] = kept ? w[g.order[p]] : 0;
+    else
+      for (int64_t p = begins; p < ends; p++) out[p] = kept ? w[p] : 0;
+  }
   return TKG_OK;
 }
 
