@@ -307,13 +307,9 @@ end
 
 --- Takes options that a small data set changed from the run that goes on, unless they are given.
 local function as_it_was(o, path)
-  local was, now = config_before(path), {}
-  local asked = (getmetatable(o.options) or {}).asked or {}
-  for name in pairs(was.scaled or {}) do
-    if not asked[name] then now[name] = was.options[name] end
-  end
+  local was = config_before(path)
   o.scaled = was.scaled
-  change(o, now)
+  change(o, resume.scaled(was, o.options))
 end
 
 --- Lets a small data set have more epochs and patience than by default.

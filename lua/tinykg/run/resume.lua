@@ -43,6 +43,17 @@ function resume.difference(was, is)
     or difference_of(plain(was), plain(is), '')
 end
 
+--- The options that a small data set gave to a run, but for those that are asked for now.
+---@param was table config.json of the run ---@param options table of Recipe:complete
+---@return table<string, any>
+function resume.scaled(was, options)
+  local asked, values = (getmetatable(options) or {}).asked or {}, {}
+  for name in pairs(was.scaled or {}) do
+    if not asked[name] then values[name] = was.options[name] end
+  end
+  return values
+end
+
 --- Whether the run of a folder began with another recipe; by hash if recipe.lua is gone.
 local function was_other(path, config, text)
   local was = folder.text(path, 'recipe.lua')
@@ -58,6 +69,7 @@ end
 ---@return string? why
 function resume.differs(path, config, text, recipe)
   local was = folder.config(path)
+  config = tables.merged(config)
   if was.recipe ~= config.recipe then
     return ('the recipe was %s and is %s now'):format(was.recipe, config.recipe)
   end
@@ -65,7 +77,7 @@ function resume.differs(path, config, text, recipe)
   local known, completed = pcall(recipe.complete, recipe, was.options or {})
   was.options = known and completed or was.options
   was.options = tables.merged(was.options, was.chosen and was.chosen.asked)
-  was.options = tables.merged(was.options, was.scaled) -- of a small data set
+  config.options = tables.merged(config.options, resume.scaled(was, config.options))
   local function fixed(c)
     return {recipe = c.recipe, data = not was.data_set and c.data or nil, seed = c.seed,
             bits = c.bits_asked or c.bits, rounding = was.bits ~= 32 and c.rounding or nil,
