@@ -206,7 +206,7 @@ end
 
 --- Writes the files that describe a run, config.json last.
 local function write_description(o, path, data)
-  os.remove(path .. '/summary.json')
+  folder.remove_results(path)
   folder.write_text(path, 'recipe.lua', o.text)
   data_set.write(path, data)
   folder.write(path, 'config.json', config_of(o))
