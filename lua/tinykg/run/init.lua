@@ -98,14 +98,20 @@ local function saver(path, run, within)
   return self
 end
 
---- Saves and loads the best parameters in the folder.
+--- Saves and loads the best parameters in the folder. Loading raises one line where they are of
+--- another epoch: the run ended before a later one, of which the file is, was the best again.
 local function keeper(path, recipe)
   local file = path .. '/best.safetensors'
   return {
     save = function(model, epoch)
       parameters.write(file, model, {recipe = recipe.name, epoch = tostring(epoch)})
     end,
-    load = function(model) parameters.read(file, model) end,
+    load = function(model, epoch)
+      local of = tonumber(parameters.read(file, model).epoch)
+      if not of or of == epoch then return end
+      error(('%s is of epoch %d, the best epoch is %d, whose parameters are gone: --resume with more '
+        .. 'epochs or patience'):format(file, of, epoch), 0)
+    end,
   }
 end
 
@@ -224,6 +230,18 @@ local function ways_keeper(o, path)
   end
 end
 
+--- Sees to it that best.safetensors has the best epoch that a checkpoint knows, or a later one,
+--- which will be the best again: after --from last-1, or a kill, the file may be newer. Raises one
+--- line where it is older.
+local function match_best(path, run)
+  local file, best, at = path .. '/best.safetensors', run.best.epoch, run.at
+  local of = tonumber((ranks.of_first(parameters.check, file).epoch))
+  if not of or of == best then return end
+  if at.phase == 0 and at.epoch == best + 1 then return run:keep() end
+  if of > best then return end -- the keeper looks once more, at the end
+  error(('%s is of epoch %d, the best epoch of the checkpoint is %d'):format(file, of, best), 0)
+end
+
 --- Restores the state of a checkpoint, if the folder has one.
 local function restore(o, path, run)
   local from = o.from or 'last'
@@ -232,9 +250,8 @@ local function restore(o, path, run)
   end)
   if not o.from and not found then return end
   checkpoint.read(path, run, from)
-  if run.best.epoch then -- it is read at the end
-    ranks.only_first(parameters.check, path .. '/best.safetensors')
-  end
+  if run.best.epoch then match_best(path, run) end
+  checkpoint.take(path, from)
   if o.settings.quiet or o.settings.silent then return end
   local at = run.at
   print(('going on in epoch %d%s'):format(at.epoch,

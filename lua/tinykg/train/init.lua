@@ -372,6 +372,11 @@ local function averaged(self, fn, ...)
   return self.average:within(fn, self, ...)
 end
 
+--- Keeps the parameters as they are as those of the best epoch, which is the last.
+function Run:keep()
+  averaged(self, function() self.keeper.save(self.model, self.best.epoch) end)
+end
+
 --- Errors: on_epoch put something into its record that has no place in JSON.
 local function check_record(record)
   for name, value in pairs(record) do
@@ -428,7 +433,8 @@ function Run:train()
   if self.settings.on_end then self.settings.on_end(self) end
   local result = figures(self)
   C.tkg_engine_trim(runtime.engine)
-  if self.best.epoch then self.keeper.load(self.model) end -- the last may be within an epoch
+  -- The parameters may be of a later epoch, and be within it.
+  if self.best.epoch then self.keeper.load(self.model, self.best.epoch) end
   result.epochs, result.best_epoch, result.valid = epochs, self.best.epoch or epochs,
     self.best.metrics
   local users = self.o.per_user and {} or nil
@@ -447,7 +453,7 @@ end
 --- Trains a recipe. settings: bits, rounding, small, quiet, steps (at most, per phase and epoch),
 --- k, and on_epoch(record, better, run), called after each epoch; on_step(run), called every few
 --- steps; on_end(run), called before the best parameters replace the last; best {save(model,
---- epoch), load(model)}, which keeps the best parameters, by default in memory.
+--- epoch), load(model, epoch)}, which keeps the best parameters, by default in memory.
 ---@return table result as Run:train
 function train.run(recipe, data, o, settings)
   return train.new(recipe, data, o, settings):train()
