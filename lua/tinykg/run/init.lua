@@ -109,8 +109,8 @@ local function keeper(path, recipe)
     load = function(model, epoch)
       local of = tonumber(parameters.read(file, model).epoch)
       if not of or of == epoch then return end
-      error(('%s is of epoch %d, the best epoch is %d, whose parameters are gone: --resume with more '
-        .. 'epochs or patience'):format(file, of, epoch), 0)
+      error(('%s is of epoch %d, the best epoch is %d, whose parameters are gone: --resume with '
+        .. 'more epochs or patience'):format(file, of, epoch), 0)
     end,
   }
 end

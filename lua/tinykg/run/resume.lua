@@ -61,6 +61,26 @@ local function was_other(path, config, text)
   return config.recipe_sha256 and config.recipe_sha256 ~= sha256(text)
 end
 
+--- How many epochs the run of a folder has made. ---@return integer made ---@return table? summary
+local function epochs_made(path)
+  local summary = folder.read(path, 'summary.json')
+  local log = summary and {} or folder.log(path)
+  return summary and summary.epochs or #log > 0 and log[#log].epoch or 0, summary
+end
+
+--- Says why the learning rates of a run would have been others with the epochs of now, as a clause,
+--- or nil: cosine depends on them, and plateau counts the validation after the last epoch.
+local function other_rates(path, was, now)
+  if was.epochs == now.epochs then return nil end
+  local why = was.schedule == 'cosine' and 'schedule=cosine depends on that'
+  if was.schedule == 'plateau' and was.epochs % was.eval_every ~= 0
+     and epochs_made(path) >= was.epochs then
+    why = ('schedule=plateau counted the validation after epoch %.0f, which eval_every=%.0f does '
+      .. 'not divide'):format(was.epochs, was.eval_every)
+  end
+  return why and ('epochs was %.0f and is %.0f now, and %s'):format(was.epochs, now.epochs, why)
+end
+
 --- Says why the run of a folder cannot go on with a configuration, as a clause, or nil. The data
 --- set is compared later, when it is loaded, and may have moved; only runs of older versions, which
 --- have no fingerprint of it, need the same path.
@@ -88,10 +108,8 @@ function resume.differs(path, config, text, recipe)
   end
   local why = resume.difference(fixed(was), fixed(config))
   if why then return why end
-  if was.options.schedule == 'cosine' and was.options.epochs ~= config.options.epochs then
-    return ('epochs was %g and is %g now, and schedule=cosine depends on that'):format(
-      was.options.epochs, config.options.epochs)
-  end
+  why = other_rates(path, was.options, config.options)
+  if why then return why end
   if was_other(path, was, text) then return 'the recipe has changed since' end
   local module = modules.changed(was.modules, config.recipe_file)
   if module then return module .. ', which the recipe reads, has changed since' end
@@ -102,9 +120,8 @@ end
 ---@param path string ---@param asked {epochs: number?, patience: number?}
 ---@return string? why
 function resume.beyond(path, asked)
-  local summary, patience = folder.read(path, 'summary.json'), folder.config(path).options.patience
-  local log = summary and {} or folder.log(path)
-  local made = summary and summary.epochs or #log > 0 and log[#log].epoch or 0
+  local patience = folder.config(path).options.patience
+  local made, summary = epochs_made(path)
   if asked.epochs and made > asked.epochs then
     return ('has made %.0f epochs, more than epochs=%.0f'):format(made, asked.epochs)
   end

@@ -133,6 +133,20 @@ describe('a run that goes on', function()
     same_run(whole, out)
   end)
 
+  it('on a plateau has no validation more than a run that was not stopped', function()
+    local out, whole = dir .. '/plateau', dir .. '/plateau-whole'
+    local begin = './tinykg run bpr-mf --quiet --data ' .. data .. ' --set eval_every=3 ' ..
+      '--set dim=8 --set lr=0.01 --set schedule=plateau --set plateau=1 --set patience=0 '
+    gives(0, begin .. '--set epochs=4 --out ' .. out)
+    gives(1, begin .. '--set epochs=9 --resume --out ' .. out, 'cannot go on: epochs was 4 and ' ..
+          'is 9 now, and schedule=plateau counted the validation after epoch 4, which ' ..
+          'eval_every=3 does not divide')
+    gives(0, begin .. '--set epochs=6 --force --out ' .. out)
+    gives(0, begin .. '--set epochs=9 --resume --out ' .. out)
+    gives(0, begin .. '--set epochs=9 --out ' .. whole)
+    same_run(whole, out)
+  end)
+
   it('goes on where options have been added since it began', function()
     local out, whole = dir .. '/older', dir .. '/not-older'
     local begin = './tinykg run recipes/bpr-mf.lua --quiet --data ' .. data .. ' --set dim=8 '
