@@ -322,10 +322,12 @@ local function change(o, values)
   o.options = setmetatable(tables.merged(o.options, values), getmetatable(o.options))
 end
 
---- Takes options that a small data set changed from the run that goes on, unless they are given.
+--- Takes options that a small data set changed from the run that goes on, unless they are given,
+--- and its budget, for which it chose what it does.
 local function as_it_was(o, path)
   local was = config_before(path)
   o.scaled = was.scaled
+  o.settings = tables.merged(o.settings, {budget = was.budget})
   change(o, resume.scaled(was, o.options))
 end
 

@@ -1,6 +1,7 @@
 --- Decides whether the run in a folder may go on with a given configuration.
 local tables = require 'tinykg.base.tables'
 local folder = require 'tinykg.run.folder'
+local format = require 'tinykg.base.format'
 local modules = require 'tinykg.run.folder.modules'
 local sha256 = require 'tinykg.engine.sha256'
 
@@ -81,6 +82,15 @@ local function other_rates(path, was, now)
   return why and ('epochs was %.0f and is %.0f now, and %s'):format(was.epochs, now.epochs, why)
 end
 
+--- Says why a run that chose how to fit its budget does not fit another one, as a clause, or nil.
+--- What it chose stays as it was.
+local function over_budget(was, budget)
+  local peak = was.chosen and was.chosen.peak or was.budget
+  if not was.budget or not budget or budget == was.budget or peak <= budget then return nil end
+  return ('budget was %s and is %s now, and the run chose to take %s'):format(
+    format.bytes(was.budget), format.bytes(budget), format.bytes(peak))
+end
+
 --- Says why the run of a folder cannot go on with a configuration, as a clause, or nil. The data
 --- set is compared later, when it is loaded, and may have moved; only runs of older versions, which
 --- have no fingerprint of it, need the same path.
@@ -102,13 +112,13 @@ function resume.differs(path, config, text, recipe)
     return {recipe = c.recipe, data = not was.data_set and c.data or nil, seed = c.seed,
             bits = c.bits_asked or c.bits, rounding = was.bits ~= 32 and c.rounding or nil,
             steps = c.steps,
-            budget = not was.budget and c.budget or nil, -- of one, the choice stays as it was
+            budget = not was.budget and c.budget or nil, -- else over_budget looks at it
             extend = config.extend and c.extend or nil,
             options = c.options, data_options = c.data_options}
   end
   local why = resume.difference(fixed(was), fixed(config))
   if why then return why end
-  why = other_rates(path, was.options, config.options)
+  why = over_budget(was, config.budget) or other_rates(path, was.options, config.options)
   if why then return why end
   if was_other(path, was, text) then return 'the recipe has changed since' end
   local module = modules.changed(was.modules, config.recipe_file)

@@ -232,6 +232,25 @@ end}
       'seed was ' .. seed .. ' and is 1234567890123458 now')
   end)
 
+  it('has the budget that it chose by, and refuses one that this does not fit', function()
+    local out = dir .. '/budget'
+    gives(0, './tinykg run kgin --quiet --data-set task=ranking --set epochs=1 --threads 1 --data '
+             .. data .. ' --budget 2.8MiB --out ' .. out)
+    local before = read(out .. '/config.json')
+    local peak = before.chosen.peak
+    for _, words in ipairs{'', 'kgin --data-set task=ranking --threads 1 --data ' .. data} do
+      local resume = ('./tinykg run %s --resume --quiet --set epochs=2 --out %s --budget '):format(
+        words, out)
+      gives(1, resume .. '1MiB', 'cannot go on: budget was 2.8 MiB and is 1.0 MiB now, and the ' ..
+                                 'run chose to take 2%.%d MiB')
+      gives(1, resume .. peak - 1 .. 'B', 'cannot go on: budget was')
+      gives(0, resume .. peak .. 'B')
+      gives(0, resume .. '1GiB')
+      local now = read(out .. '/config.json')
+      assert.same({before.budget, before.bits, before.chosen}, {now.budget, now.bits, now.chosen})
+    end
+  end)
+
   it('given fewer epochs than it has begun, ends with the best parameters', function()
     local out = dir .. '/fewer'
     sh(([[./tinykg run recipes/bpr-mf.lua --quiet --data %s --set epochs=9 --set batch_size=1 \
