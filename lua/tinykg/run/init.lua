@@ -27,6 +27,7 @@ local runtime = require 'tinykg.engine.runtime'
 local scale = require 'tinykg.train.start.scale'
 local C = require 'tinykg.engine.lib'
 local sha256 = require 'tinykg.engine.sha256'
+local start_files = require 'tinykg.nn.start_files'
 local source_line = require 'tinykg.base.source_line'
 local tensorboard_log = require 'tinykg.run.tensorboard_log'
 local train = require 'tinykg.train'
@@ -242,13 +243,16 @@ local function match_best(path, run)
   error(('%s is of epoch %d, the best epoch of the checkpoint is %d'):format(file, of, best), 0)
 end
 
+local function has_checkpoint(path)
+  return ranks.of_first(function()
+    return folder.has(path, 'last.safetensors') or folder.has(path, 'last-1.safetensors')
+  end)
+end
+
 --- Restores the state of a checkpoint, if the folder has one.
 local function restore(o, path, run)
   local from = o.from or 'last'
-  local found = ranks.of_first(function()
-    return folder.has(path, 'last.safetensors') or folder.has(path, 'last-1.safetensors')
-  end)
-  if not o.from and not found then return end
+  if not o.from and not has_checkpoint(path) then return end
   checkpoint.read(path, run, from)
   if run.best.epoch then match_best(path, run) end
   checkpoint.take(path, from)
@@ -363,6 +367,16 @@ local function prepare(o, path, resuming)
   return {run = run, save = save, events = events, data = data, load_s = load_s, exact = exact}
 end
 
+--- Prepares while files that the model begins with are needed only if its parameters do not come
+--- from a checkpoint or from the run that is extended. ---@return boolean ok ---@return table|any
+local function prepare_without_files(o, path, resuming)
+  if resuming and has_checkpoint(path) then start_files.spare_all()
+  elseif o.settings.extend then start_files.spare(config_before(o.settings.extend).options) end
+  local ok, made = xpcall(prepare, source_line.handler, o, path, resuming)
+  start_files.need()
+  return ok, made
+end
+
 --- Trains to the end. After Ctrl-C the state is saved before the error is raised again.
 local function train_to_end(o, path, run, save)
   local ok, result = pcall(ranks.together, run.train, run)
@@ -409,7 +423,7 @@ local function run_once(o)
     if ranks.of_first(lfs.attributes, o.data, 'mode') then load_data(o, path, true) end
     if loud then print('finished before; nothing to do') end
   else
-    local ok, made = xpcall(prepare, source_line.handler, o, path, resuming)
+    local ok, made = prepare_without_files(o, path, resuming)
     if not ok then
       ranks.only_first(lfs.rmdir, path) -- fails unless it is empty
       error(made, 0)

@@ -17,6 +17,7 @@ local rows = require 'tinykg.data.rows'
 local schedule = require 'tinykg.train.schedule'
 local runtime = require 'tinykg.engine.runtime'
 local sample = require 'tinykg.train.sample_ranking'
+local start_files = require 'tinykg.nn.start_files'
 local statistics = require 'tinykg.train.statistics'
 local step = require 'tinykg.engine.step'
 local tensor = require 'tinykg.engine.tensor'
@@ -84,9 +85,8 @@ local function watched(o, data, cuts, own)
 end
 
 --- Builds a recipe's model, ready to train. Errors: build did not return a model.
----@param settings? {pretrained: boolean} false: without the vectors of option pretrained
 ---@return Module
-function train.build(recipe, data, o, settings)
+function train.build(recipe, data, o)
   local outer = source_line.enter(recipe.build)
   local given = recipe:for_build(o)
   local model = recipe.build(data, given)
@@ -103,7 +103,9 @@ function train.build(recipe, data, o, settings)
     C.tkg_memory_reset_peak(runtime.engine) -- not the moment when a table was there in both widths
   end
   groups(model, o)
-  if not settings or settings.pretrained ~= false then pretrained(model, data, o.pretrained) end
+  if not start_files.all_spared() then
+    start_files.read(o.pretrained, function() pretrained(model, data, o.pretrained) end)
+  end
   return model:train()
 end
 
