@@ -132,7 +132,15 @@ local function summary_of_done(path, o)
   return (not more or stopped_early) and not lacks and summary or nil
 end
 
-local function summary_if_done(path, o) return ranks.of_first(summary_of_done, path, o) end
+--- Errors: the run is to go on from an older checkpoint, which has nothing to do.
+local function summary_if_done(path, o)
+  local summary = ranks.of_first(summary_of_done, path, o)
+  if summary and o.from == 'last-1' then
+    error(('%s: finished after %s: --from last-1 is for going on, with --set epochs= more'):format(
+      path, format.count(summary.epochs, 'epoch')), 0)
+  end
+  return summary
+end
 
 --- config.json of a run that goes on.
 local function config_before(path) return ranks.of_first(folder.config, path) end

@@ -287,6 +287,22 @@ end}
     gives(1, './tinykg run --resume --out ' .. dir .. '/nowhere', '/nowhere: no such run')
   end)
 
+  it('from an older checkpoint says where there is nothing to go on from', function()
+    local out = dir .. '/nothing'
+    local begin = './tinykg run bpr-mf --quiet --set dim=4 --set epochs=1 --data ' .. data
+    for _, from in ipairs{'last-1', 'last'} do
+      gives(1, ('%s --resume --from %s --out %s'):format(begin, from, out),
+            'nothing: no run is there that could go on from ' .. from:gsub('%-', '%%-') .. '\n$')
+      assert.is_nil((io.open(out)))
+    end
+    gives(0, begin .. ' --out ' .. out)
+    for _, more in ipairs{'', ' --set epochs=1'} do
+      gives(1, './tinykg run --resume --from last-1 --out ' .. out .. more, '/nothing: finished ' ..
+            'after 1 epoch: %-%-from last%-1 is for going on, with %-%-set epochs= more\n$')
+    end
+    gives(0, './tinykg run --resume --from last --out ' .. out, '^finished before; nothing to do')
+  end)
+
   it('finds its folder without --out: the latest that was begun like that', function()
     local there = fixtures.dir{}
     local home = os.getenv('TINYKG_HOME') or require('lfs').currentdir()
