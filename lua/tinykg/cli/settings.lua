@@ -118,8 +118,9 @@ local function arguments_of(path, trusted)
     return sweep
   end
   local c = folder.config(path)
-  local asked = c.chosen and c.chosen.asked -- options that the run chose to fit its budget
-  local set = format_options(tables.merged(c.options, asked))
+  local asked = tables.merged(c.options, c.chosen and c.chosen.asked) -- chosen to fit its budget
+  for name in pairs(c.scaled or {}) do asked[name] = nil end -- nobody asked for them
+  local set = format_options(asked)
   local data_set = format_options(c.data_options or {})
   return {recipe = {trust.recipe(path, c, trusted)},
           shown = c.recipe_file, data = c.data, set = set, data_set = data_set, grid = {},

@@ -5,6 +5,7 @@ local arguments = require 'tinykg.base.arguments'
 local custom = require 'tinykg.engine.custom'
 local module = require 'tinykg.nn.module'
 local runtime = require 'tinykg.engine.runtime'
+local start_files = require 'tinykg.nn.start_files'
 local tensor = require 'tinykg.engine.tensor'
 local types = require 'tinykg.base.arguments.types'
 
@@ -116,13 +117,7 @@ local function check_finite(path, name, values, n, d)
   end
 end
 
---- Reads rows first .. first + n - 1 (from 0) from tensor `name` of a file. With a data set for n,
---- rows go by name: row first + id is that of the user or item of the same name in the run whose
---- folder has the file. Errors: no such tensor, another shape, NaN, unknown names.
----@param path string ---@param name string ---@param first integer
----@param n integer|tinykg.Data ---@param kind? string 'users' or 'items' of the data set
----@return Module self
-function Embedding:load(path, name, first, n, kind)
+local function read_rows(self, path, name, first, n, kind)
   local rows, count = nil, nil
   if type(n) == 'table' then
     rows, count = require('tinykg.run.pretrained')(path, n, kind)
@@ -137,6 +132,17 @@ function Embedding:load(path, name, first, n, kind)
   check_finite(path, name, from:values(), count, self.d)
   if rows then from = from:gather(tensor.ids(rows, n)) end
   self.weight:write(from:values(), first * self.d, n * self.d)
+end
+
+--- Reads rows first .. first + n - 1 (from 0) from tensor `name` of a file. With a data set for n,
+--- rows go by name: row first + id is that of the user or item of the same name in the run whose
+--- folder has the file. Errors: no such tensor, another shape, NaN, unknown names; but not where a
+--- trained run is opened or goes on, whose parameters they are not.
+---@param path string ---@param name string ---@param first integer
+---@param n integer|tinykg.Data ---@param kind? string 'users' or 'items' of the data set
+---@return Module self
+function Embedding:load(path, name, first, n, kind)
+  start_files.read(path, function() read_rows(self, path, name, first, n, kind) end, self.weight)
   return self
 end
 

@@ -110,13 +110,32 @@ checks['log.jsonl'] = function(self)
   return count(n, 'epoch') .. (text:find('[^\n]$') and '; its last line is cut off' or '')
 end
 
+--- The mean over users, and of how many.
+local function mean_of(values)
+  local n, sum = 0, 0
+  for _, value in pairs(values) do n, sum = n + 1, sum + value end
+  return sum / n, n
+end
+
 checks['per_user.tsv'] = function(self)
   local values, why = per_user.read(self.path)
   if not values then wrong('%s', why) end
-  local _, users = next(values)
   local n = 0
-  for _ in pairs(users or {}) do n = n + 1 end
+  self.means = {}
+  for name, of_users in pairs(values) do self.means[name], n = mean_of(of_users) end
   return 'test metrics of ' .. count(n, 'user')
+end
+
+--- Compares the metrics of a summary with the means of per_user.tsv, if that was checked.
+local function check_means(self, test)
+  for name, mean in pairs(self.means or {}) do
+    local value = type(test) == 'table' and test[name]
+    local same = type(value) == 'number' and math.abs(value - mean) < 1e-6 -- of nine digits
+    if mean == mean and not same then -- without users it is NaN
+      wrong('its test %s is %s, the mean in per_user.tsv is %.9g', name,
+            type(value) == 'number' and ('%.9g'):format(value) or 'not there', mean)
+    end
+  end
 end
 
 checks['best.safetensors'] = function(self)
@@ -181,6 +200,7 @@ checks['summary.json'] = function(self)
   elseif self.logged and summary.epochs ~= self.logged then
     wrong('of %s, log.jsonl has %d', count(summary.epochs, 'epoch'), self.logged)
   end
+  check_means(self, summary.test)
   return ('finished after %s, the best is %d'):format(count(summary.epochs, 'epoch'),
                                                        summary.best_epoch)
 end

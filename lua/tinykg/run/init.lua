@@ -27,6 +27,7 @@ local runtime = require 'tinykg.engine.runtime'
 local scale = require 'tinykg.train.start.scale'
 local C = require 'tinykg.engine.lib'
 local sha256 = require 'tinykg.engine.sha256'
+local start_files = require 'tinykg.nn.start_files'
 local source_line = require 'tinykg.base.source_line'
 local tensorboard_log = require 'tinykg.run.tensorboard_log'
 local train = require 'tinykg.train'
@@ -98,14 +99,20 @@ local function saver(path, run, within)
   return self
 end
 
---- Saves and loads the best parameters in the folder.
+--- Saves and loads the best parameters in the folder. Loading raises one line where they are of
+--- another epoch: the run ended before a later one, of which the file is, was the best again.
 local function keeper(path, recipe)
   local file = path .. '/best.safetensors'
   return {
     save = function(model, epoch)
       parameters.write(file, model, {recipe = recipe.name, epoch = tostring(epoch)})
     end,
-    load = function(model) parameters.read(file, model) end,
+    load = function(model, epoch)
+      local of = tonumber(parameters.read(file, model).epoch)
+      if not of or of == epoch then return end
+      error(('%s is of epoch %d, the best epoch is %d, whose parameters are gone: --resume with '
+        .. 'more epochs or patience'):format(file, of, epoch), 0)
+    end,
   }
 end
 
@@ -125,7 +132,15 @@ local function summary_of_done(path, o)
   return (not more or stopped_early) and not lacks and summary or nil
 end
 
-local function summary_if_done(path, o) return ranks.of_first(summary_of_done, path, o) end
+--- Errors: the run is to go on from an older checkpoint, which has nothing to do.
+local function summary_if_done(path, o)
+  local summary = ranks.of_first(summary_of_done, path, o)
+  if summary and o.from == 'last-1' then
+    error(('%s: finished after %s: --from last-1 is for going on, with --set epochs= more'):format(
+      path, format.count(summary.epochs, 'epoch')), 0)
+  end
+  return summary
+end
 
 --- config.json of a run that goes on.
 local function config_before(path) return ranks.of_first(folder.config, path) end
@@ -206,7 +221,7 @@ end
 
 --- Writes the files that describe a run, config.json last.
 local function write_description(o, path, data)
-  os.remove(path .. '/summary.json')
+  folder.remove_results(path)
   folder.write_text(path, 'recipe.lua', o.text)
   data_set.write(path, data)
   folder.write(path, 'config.json', config_of(o))
@@ -224,17 +239,31 @@ local function ways_keeper(o, path)
   end
 end
 
+--- Sees to it that best.safetensors has the best epoch that a checkpoint knows, or a later one,
+--- which will be the best again: after --from last-1, or a kill, the file may be newer. Raises one
+--- line where it is older.
+local function match_best(path, run)
+  local file, best, at = path .. '/best.safetensors', run.best.epoch, run.at
+  local of = tonumber((ranks.of_first(parameters.check, file).epoch))
+  if not of or of == best then return end
+  if at.phase == 0 and at.epoch == best + 1 then return run:keep() end
+  if of > best then return end -- the keeper looks once more, at the end
+  error(('%s is of epoch %d, the best epoch of the checkpoint is %d'):format(file, of, best), 0)
+end
+
+local function has_checkpoint(path)
+  return ranks.of_first(function()
+    return folder.has(path, 'last.safetensors') or folder.has(path, 'last-1.safetensors')
+  end)
+end
+
 --- Restores the state of a checkpoint, if the folder has one.
 local function restore(o, path, run)
   local from = o.from or 'last'
-  local found = ranks.of_first(function()
-    return folder.has(path, 'last.safetensors') or folder.has(path, 'last-1.safetensors')
-  end)
-  if not o.from and not found then return end
+  if not o.from and not has_checkpoint(path) then return end
   checkpoint.read(path, run, from)
-  if run.best.epoch then -- it is read at the end
-    ranks.only_first(parameters.check, path .. '/best.safetensors')
-  end
+  if run.best.epoch then match_best(path, run) end
+  checkpoint.take(path, from)
   if o.settings.quiet or o.settings.silent then return end
   local at = run.at
   print(('going on in epoch %d%s'):format(at.epoch,
@@ -305,15 +334,13 @@ local function change(o, values)
   o.options = setmetatable(tables.merged(o.options, values), getmetatable(o.options))
 end
 
---- Takes options that a small data set changed from the run that goes on, unless they are given.
+--- Takes options that a small data set changed from the run that goes on, unless they are given,
+--- and its budget, for which it chose what it does.
 local function as_it_was(o, path)
-  local was, now = config_before(path), {}
-  local asked = (getmetatable(o.options) or {}).asked or {}
-  for name in pairs(was.scaled or {}) do
-    if not asked[name] then now[name] = was.options[name] end
-  end
+  local was = config_before(path)
   o.scaled = was.scaled
-  change(o, now)
+  o.settings = tables.merged(o.settings, {budget = was.budget})
+  change(o, resume.scaled(was, o.options))
 end
 
 --- Lets a small data set have more epochs and patience than by default.
@@ -346,6 +373,16 @@ local function prepare(o, path, resuming)
   if not (o.settings.silent or o.settings.quiet) then print_beginning(o, data, text, small) end
   local run, save, events = set_up(o, data, path, resuming)
   return {run = run, save = save, events = events, data = data, load_s = load_s, exact = exact}
+end
+
+--- Prepares while files that the model begins with are needed only if its parameters do not come
+--- from a checkpoint or from the run that is extended. ---@return boolean ok ---@return table|any
+local function prepare_without_files(o, path, resuming)
+  if resuming and has_checkpoint(path) then start_files.spare_all()
+  elseif o.settings.extend then start_files.spare(config_before(o.settings.extend).options) end
+  local ok, made = xpcall(prepare, source_line.handler, o, path, resuming)
+  start_files.need()
+  return ok, made
 end
 
 --- Trains to the end. After Ctrl-C the state is saved before the error is raised again.
@@ -394,7 +431,7 @@ local function run_once(o)
     if ranks.of_first(lfs.attributes, o.data, 'mode') then load_data(o, path, true) end
     if loud then print('finished before; nothing to do') end
   else
-    local ok, made = xpcall(prepare, source_line.handler, o, path, resuming)
+    local ok, made = prepare_without_files(o, path, resuming)
     if not ok then
       ranks.only_first(lfs.rmdir, path) -- fails unless it is empty
       error(made, 0)

@@ -3,9 +3,19 @@ local data_set = require 'tinykg.run.data_set'
 local folder = require 'tinykg.run.folder'
 local parameters = require 'tinykg.run.folder.parameters'
 local recipe_file = require 'tinykg.train.recipe_file'
+local start_files = require 'tinykg.nn.start_files'
 local train = require 'tinykg.train'
 local trust = require 'tinykg.run.trust'
 local tk = require 'tinykg'
+
+--- Builds the model of a run whose parameters are read next.
+local function build(recipe, data, options)
+  start_files.spare_all()
+  local ok, model = pcall(train.build, recipe, data, options)
+  start_files.need()
+  if not ok then error(model, 0) end
+  return model
+end
 
 ---@class OpenRun
 ---@field folder string
@@ -34,7 +44,7 @@ local function open(path, o)
   local recipe = recipe_file.load(trust.recipe(path, config, o and o.trust), config.recipe_file)
   local data, note = data_set.unchanged(path, config, o and o.data)
   local options = recipe:complete(config.options)
-  local model = train.build(recipe, data, options, {pretrained = false})
+  local model = build(recipe, data, options)
   local metadata = parameters.read(path .. '/best.safetensors', model)
   return {folder = path, config = config, summary = folder.read(path, 'summary.json'),
           recipe = recipe, options = options, data = data, note = note, model = model:eval(),

@@ -78,6 +78,9 @@ end
 ---@param o table options of tinykg.run ---@param config table the future config.json
 ---@return string path, boolean resuming, fun() unlock
 function output_folder.open(o, config)
+  if o.from and not (o.out and folder.has(o.out, 'config.json')) then
+    error(('%s: no run is there that could go on from %s'):format(o.out or 'no --out', o.from), 0)
+  end
   local path = o.out or folder.claim(default_name(o))
   must(atomic_file.mkdirs(path))
   local unlock = folder.lock(path)

@@ -1,6 +1,7 @@
 --- Decides whether the run in a folder may go on with a given configuration.
 local tables = require 'tinykg.base.tables'
 local folder = require 'tinykg.run.folder'
+local format = require 'tinykg.base.format'
 local modules = require 'tinykg.run.folder.modules'
 local sha256 = require 'tinykg.engine.sha256'
 
@@ -43,11 +44,51 @@ function resume.difference(was, is)
     or difference_of(plain(was), plain(is), '')
 end
 
+--- The options that a small data set gave to a run, but for those that are asked for now.
+---@param was table config.json of the run ---@param options table of Recipe:complete
+---@return table<string, any>
+function resume.scaled(was, options)
+  local asked, values = (getmetatable(options) or {}).asked or {}, {}
+  for name in pairs(was.scaled or {}) do
+    if not asked[name] then values[name] = was.options[name] end
+  end
+  return values
+end
+
 --- Whether the run of a folder began with another recipe; by hash if recipe.lua is gone.
 local function was_other(path, config, text)
   local was = folder.text(path, 'recipe.lua')
   if was then return was ~= text end
   return config.recipe_sha256 and config.recipe_sha256 ~= sha256(text)
+end
+
+--- How many epochs the run of a folder has made. ---@return integer made ---@return table? summary
+local function epochs_made(path)
+  local summary = folder.read(path, 'summary.json')
+  local log = summary and {} or folder.log(path)
+  return summary and summary.epochs or #log > 0 and log[#log].epoch or 0, summary
+end
+
+--- Says why the learning rates of a run would have been others with the epochs of now, as a clause,
+--- or nil: cosine depends on them, and plateau counts the validation after the last epoch.
+local function other_rates(path, was, now)
+  if was.epochs == now.epochs then return nil end
+  local why = was.schedule == 'cosine' and 'schedule=cosine depends on that'
+  if was.schedule == 'plateau' and was.epochs % was.eval_every ~= 0
+     and epochs_made(path) >= was.epochs then
+    why = ('schedule=plateau counted the validation after epoch %.0f, which eval_every=%.0f does '
+      .. 'not divide'):format(was.epochs, was.eval_every)
+  end
+  return why and ('epochs was %.0f and is %.0f now, and %s'):format(was.epochs, now.epochs, why)
+end
+
+--- Says why a run that chose how to fit its budget does not fit another one, as a clause, or nil.
+--- What it chose stays as it was.
+local function over_budget(was, budget)
+  local peak = was.chosen and was.chosen.peak or was.budget
+  if not was.budget or not budget or budget == was.budget or peak <= budget then return nil end
+  return ('budget was %s and is %s now, and the run chose to take %s'):format(
+    format.bytes(was.budget), format.bytes(budget), format.bytes(peak))
 end
 
 --- Says why the run of a folder cannot go on with a configuration, as a clause, or nil. The data
@@ -58,6 +99,7 @@ end
 ---@return string? why
 function resume.differs(path, config, text, recipe)
   local was = folder.config(path)
+  config = tables.merged(config)
   if was.recipe ~= config.recipe then
     return ('the recipe was %s and is %s now'):format(was.recipe, config.recipe)
   end
@@ -65,21 +107,19 @@ function resume.differs(path, config, text, recipe)
   local known, completed = pcall(recipe.complete, recipe, was.options or {})
   was.options = known and completed or was.options
   was.options = tables.merged(was.options, was.chosen and was.chosen.asked)
-  was.options = tables.merged(was.options, was.scaled) -- of a small data set
+  config.options = tables.merged(config.options, resume.scaled(was, config.options))
   local function fixed(c)
     return {recipe = c.recipe, data = not was.data_set and c.data or nil, seed = c.seed,
             bits = c.bits_asked or c.bits, rounding = was.bits ~= 32 and c.rounding or nil,
             steps = c.steps,
-            budget = not was.budget and c.budget or nil, -- of one, the choice stays as it was
+            budget = not was.budget and c.budget or nil, -- else over_budget looks at it
             extend = config.extend and c.extend or nil,
             options = c.options, data_options = c.data_options}
   end
   local why = resume.difference(fixed(was), fixed(config))
   if why then return why end
-  if was.options.schedule == 'cosine' and was.options.epochs ~= config.options.epochs then
-    return ('epochs was %g and is %g now, and schedule=cosine depends on that'):format(
-      was.options.epochs, config.options.epochs)
-  end
+  why = over_budget(was, config.budget) or other_rates(path, was.options, config.options)
+  if why then return why end
   if was_other(path, was, text) then return 'the recipe has changed since' end
   local module = modules.changed(was.modules, config.recipe_file)
   if module then return module .. ', which the recipe reads, has changed since' end
@@ -90,9 +130,8 @@ end
 ---@param path string ---@param asked {epochs: number?, patience: number?}
 ---@return string? why
 function resume.beyond(path, asked)
-  local summary, patience = folder.read(path, 'summary.json'), folder.config(path).options.patience
-  local log = summary and {} or folder.log(path)
-  local made = summary and summary.epochs or #log > 0 and log[#log].epoch or 0
+  local patience = folder.config(path).options.patience
+  local made, summary = epochs_made(path)
   if asked.epochs and made > asked.epochs then
     return ('has made %.0f epochs, more than epochs=%.0f'):format(made, asked.epochs)
   end

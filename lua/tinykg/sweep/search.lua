@@ -49,6 +49,9 @@ function search.check(s)
     if o.schedule == 'cosine' then
       options.usage('--search asha: a run that goes on cannot have schedule=cosine, which depends '
                     .. 'on all epochs; --search random can')
+    elseif o.schedule == 'plateau' and o.eval_every > 1 then
+      options.usage('--search asha: schedule=plateau counts the validation after the last epoch of '
+                    .. 'each part of a run: with --set eval_every=1, or --search random')
     end
   end
 end

@@ -17,6 +17,7 @@ local rows = require 'tinykg.data.rows'
 local schedule = require 'tinykg.train.schedule'
 local runtime = require 'tinykg.engine.runtime'
 local sample = require 'tinykg.train.sample_ranking'
+local start_files = require 'tinykg.nn.start_files'
 local statistics = require 'tinykg.train.statistics'
 local step = require 'tinykg.engine.step'
 local tensor = require 'tinykg.engine.tensor'
@@ -84,9 +85,8 @@ local function watched(o, data, cuts, own)
 end
 
 --- Builds a recipe's model, ready to train. Errors: build did not return a model.
----@param settings? {pretrained: boolean} false: without the vectors of option pretrained
 ---@return Module
-function train.build(recipe, data, o, settings)
+function train.build(recipe, data, o)
   local outer = source_line.enter(recipe.build)
   local given = recipe:for_build(o)
   local model = recipe.build(data, given)
@@ -103,7 +103,9 @@ function train.build(recipe, data, o, settings)
     C.tkg_memory_reset_peak(runtime.engine) -- not the moment when a table was there in both widths
   end
   groups(model, o)
-  if not settings or settings.pretrained ~= false then pretrained(model, data, o.pretrained) end
+  if not start_files.all_spared() then
+    start_files.read(o.pretrained, function() pretrained(model, data, o.pretrained) end)
+  end
   return model:train()
 end
 
@@ -372,6 +374,11 @@ local function averaged(self, fn, ...)
   return self.average:within(fn, self, ...)
 end
 
+--- Keeps the parameters as they are as those of the best epoch, which is the last.
+function Run:keep()
+  averaged(self, function() self.keeper.save(self.model, self.best.epoch) end)
+end
+
 --- Errors: on_epoch put something into its record that has no place in JSON.
 local function check_record(record)
   for name, value in pairs(record) do
@@ -428,7 +435,8 @@ function Run:train()
   if self.settings.on_end then self.settings.on_end(self) end
   local result = figures(self)
   C.tkg_engine_trim(runtime.engine)
-  if self.best.epoch then self.keeper.load(self.model) end -- the last may be within an epoch
+  -- The parameters may be of a later epoch, and be within it.
+  if self.best.epoch then self.keeper.load(self.model, self.best.epoch) end
   result.epochs, result.best_epoch, result.valid = epochs, self.best.epoch or epochs,
     self.best.metrics
   local users = self.o.per_user and {} or nil
@@ -447,7 +455,7 @@ end
 --- Trains a recipe. settings: bits, rounding, small, quiet, steps (at most, per phase and epoch),
 --- k, and on_epoch(record, better, run), called after each epoch; on_step(run), called every few
 --- steps; on_end(run), called before the best parameters replace the last; best {save(model,
---- epoch), load(model)}, which keeps the best parameters, by default in memory.
+--- epoch), load(model, epoch)}, which keeps the best parameters, by default in memory.
 ---@return table result as Run:train
 function train.run(recipe, data, o, settings)
   return train.new(recipe, data, o, settings):train()

@@ -54,7 +54,7 @@ local COMMON = {
   {'eval_k', '10,20', 'lengths of the lists that are evaluated; early stopping looks at the last'},
   {'metric', 'auto', 'for early stopping: auc, or recall@20, ndcg@10, ...'},
   {'patience', 5, 'validations without improvement before training stops; 0 = never'},
-  {'eval_every', 1, 'epochs from one validation to the next'},
+  {'eval_every', 1, 'epochs from one validation to the next; the last is validated too'},
   {'eval_users', 0, 'users that are ranked, drawn by the seed; 0: all'},
   {'eval_negatives', 'full', 'items that are ranked: all, or 100 sampled for each one to be found',
    sample.CHOICES},

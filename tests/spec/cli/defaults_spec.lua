@@ -1,5 +1,6 @@
 -- Defaults on a small data set end above popularity; what is set stays.
 local fixtures = require 'tests.support.fixtures'
+local runs = require 'tests.support.runs'
 local shell = require 'tests.support.shell'
 
 describe('on a small data set', function()
@@ -60,5 +61,53 @@ end}
     assert.matches('^finished before; nothing to do\n', (run('whole', command .. ' --resume')))
     local _, _, again = run('whole', command .. ' --resume --set epochs=' .. whole.epochs + 1)
     assert.equal(whole.epochs + 1, again.options.epochs)
+  end)
+
+  --- Begins a run, presses Ctrl-C once it has a checkpoint, goes on as the run says.
+  local function stopped_and_resumed(name, command)
+    local out = dir .. '/' .. name
+    local text = shell.interrupted(('./tinykg run %s --data %s --data-set task=ranking --out %s')
+      :format(command, data, out), out .. '/last.safetensors')
+    shell.prints(assert(text:match('to go on: tinykg (run [^\n]*)')) .. ' --quiet')
+    return out
+  end
+
+  it('a run that was stopped goes on as it says, and when it is finished', function()
+    for name, command in pairs{
+      every = 'kgin --set dim=4 --set batch_size=4096', -- the interval of validations is another
+      cosine = 'bpr-mf --set dim=4 --set schedule=cosine',
+    } do
+      local _, _, config = run(name, command .. ' --quiet')
+      assert.is_true(config.options.epochs > config.scaled.epochs)
+      local out = stopped_and_resumed(name .. '-stopped', command)
+      runs.same(dir .. '/' .. name, out)
+      local nothing = '^finished before; nothing to do\n'
+      assert.matches(nothing, shell.prints('run --resume --out ' .. out))
+      assert.matches(nothing, (run(name, command .. ' --resume')))
+    end
+  end)
+
+  it('a run goes on with what it had, also where that is given', function()
+    local command = 'kgin --set dim=4 --set batch_size=4096'
+    local _, summary, config = run('given', command)
+    local every = config.options.eval_every
+    assert.is_true(every > config.scaled.eval_every)
+    local more = ' --resume --set epochs=' .. summary.epochs + every
+    run('given', ('%s%s --set eval_every=%d'):format(command, more, every))
+    local code, text = shell.sh(('./tinykg run %s%s --set eval_every=%d --data %s --out %s/given')
+      :format(command, more, config.scaled.eval_every, data, dir))
+    assert.equal(1, code)
+    assert.matches(('option eval_every was %d and is %d now'):format(every,
+      config.scaled.eval_every), text)
+  end)
+
+  it('an extended run has the defaults of its own data set', function()
+    local out = dir .. '/extended'
+    local _, _, config = run('small', 'bpr-mf --set dim=4 --quiet')
+    shell.prints(('data demo %s/larger --users 1500 --items 200'):format(dir))
+    shell.prints(('run --extend %s/small --data %s/larger --quiet --out %s'):format(dir, dir, out))
+    local of_larger = fixtures.json(out .. '/config.json')
+    assert.equal(4, of_larger.options.dim)
+    assert.is_true(of_larger.options.epochs < config.options.epochs)
   end)
 end)

@@ -133,6 +133,20 @@ describe('a run that goes on', function()
     same_run(whole, out)
   end)
 
+  it('on a plateau has no validation more than a run that was not stopped', function()
+    local out, whole = dir .. '/plateau', dir .. '/plateau-whole'
+    local begin = './tinykg run bpr-mf --quiet --data ' .. data .. ' --set eval_every=3 ' ..
+      '--set dim=8 --set lr=0.01 --set schedule=plateau --set plateau=1 --set patience=0 '
+    gives(0, begin .. '--set epochs=4 --out ' .. out)
+    gives(1, begin .. '--set epochs=9 --resume --out ' .. out, 'cannot go on: epochs was 4 and ' ..
+          'is 9 now, and schedule=plateau counted the validation after epoch 4, which ' ..
+          'eval_every=3 does not divide')
+    gives(0, begin .. '--set epochs=6 --force --out ' .. out)
+    gives(0, begin .. '--set epochs=9 --resume --out ' .. out)
+    gives(0, begin .. '--set epochs=9 --out ' .. whole)
+    same_run(whole, out)
+  end)
+
   it('goes on where options have been added since it began', function()
     local out, whole = dir .. '/older', dir .. '/not-older'
     local begin = './tinykg run recipes/bpr-mf.lua --quiet --data ' .. data .. ' --set dim=8 '
@@ -218,6 +232,25 @@ end}
       'seed was ' .. seed .. ' and is 1234567890123458 now')
   end)
 
+  it('has the budget that it chose by, and refuses one that this does not fit', function()
+    local out = dir .. '/budget'
+    gives(0, './tinykg run kgin --quiet --data-set task=ranking --set epochs=1 --threads 1 --data '
+             .. data .. ' --budget 2.8MiB --out ' .. out)
+    local before = read(out .. '/config.json')
+    local peak = before.chosen.peak
+    for _, words in ipairs{'', 'kgin --data-set task=ranking --threads 1 --data ' .. data} do
+      local resume = ('./tinykg run %s --resume --quiet --set epochs=2 --out %s --budget '):format(
+        words, out)
+      gives(1, resume .. '1MiB', 'cannot go on: budget was 2.8 MiB and is 1.0 MiB now, and the ' ..
+                                 'run chose to take 2%.%d MiB')
+      gives(1, resume .. peak - 1 .. 'B', 'cannot go on: budget was')
+      gives(0, resume .. peak .. 'B')
+      gives(0, resume .. '1GiB')
+      local now = read(out .. '/config.json')
+      assert.same({before.budget, before.bits, before.chosen}, {now.budget, now.bits, now.chosen})
+    end
+  end)
+
   it('given fewer epochs than it has begun, ends with the best parameters', function()
     local out = dir .. '/fewer'
     sh(([[./tinykg run recipes/bpr-mf.lua --quiet --data %s --set epochs=9 --set batch_size=1 \
@@ -252,6 +285,22 @@ end}
         'cannot go on: ' .. case[2] .. ' %(another %-%-out begins anew%)')
     end
     gives(1, './tinykg run --resume --out ' .. dir .. '/nowhere', '/nowhere: no such run')
+  end)
+
+  it('from an older checkpoint says where there is nothing to go on from', function()
+    local out = dir .. '/nothing'
+    local begin = './tinykg run bpr-mf --quiet --set dim=4 --set epochs=1 --data ' .. data
+    for _, from in ipairs{'last-1', 'last'} do
+      gives(1, ('%s --resume --from %s --out %s'):format(begin, from, out),
+            'nothing: no run is there that could go on from ' .. from:gsub('%-', '%%-') .. '\n$')
+      assert.is_nil((io.open(out)))
+    end
+    gives(0, begin .. ' --out ' .. out)
+    for _, more in ipairs{'', ' --set epochs=1'} do
+      gives(1, './tinykg run --resume --from last-1 --out ' .. out .. more, '/nothing: finished ' ..
+            'after 1 epoch: %-%-from last%-1 is for going on, with %-%-set epochs= more\n$')
+    end
+    gives(0, './tinykg run --resume --from last --out ' .. out, '^finished before; nothing to do')
   end)
 
   it('finds its folder without --out: the latest that was begun like that', function()

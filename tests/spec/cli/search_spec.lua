@@ -327,6 +327,7 @@ runpy.run_path(sys.argv[0], run_name='__main__')
       {'random --grid dim=4..8', 'is not a whole number'},
       {'asha --grid epochs=4,8', '--grid must not'},
       {'asha --grid lr=1..2 --set schedule=cosine', 'cannot have schedule=cosine'},
+      {'asha --grid lr=1..2 --set schedule=plateau --set eval_every=2', 'with --set eval_every=1'},
       {'ask --grid dim=4,8', 'come from standard input'},
     } do
       local out = dir .. '/never'

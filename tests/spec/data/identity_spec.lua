@@ -258,4 +258,68 @@ describe('a run and its data set', function()
     assert.matches('has no users.weight %[2, 4%] but one %[6, 4%]',
       fixtures.message(began, set{'user,item', 'u5,a1', 'u2,a3'}))
   end)
+
+  it('of files that a run began with: they may be gone', function()
+    local demo = dir .. '/demo'
+    prints(('data demo %s --users 60 --items 80'):format(demo))
+    local common = ' --quiet --data-set task=ranking --threads 1 --set dim=4 --data ' .. demo
+    local mf, vectors = dir .. '/mf-before', dir .. '/vectors.tsv'
+    prints(('run bpr-mf%s --set epochs=1 --out %s'):format(common, mf))
+    prints(('export %s --vectors users --to %s'):format(mf, vectors))
+    local own = fixtures.write(dir .. '/own.lua', [[
+local tk = require 'tinykg'
+local M = tk.nn.class('Own', tk.nn.Ranker)
+function M:loss(b) return self:interaction_loss(b, 0) end
+function M:node_embeddings() return self.users.weight, self.items.weight end
+return tk.recipe{name = 'Own', options = {{'dim', 4, 'size'}, {'from', '', 'a file'}},
+  build = function(d, o)
+    local items = tk.nn.Embedding(d.items, o.dim):load(o.from, 'items.weight', 0, d, 'items')
+    return setmetatable({users = tk.nn.Embedding(d.users, o.dim), items = items}, M)
+  end}
+]])
+    for name, case in pairs{
+      kgat = {'kgat --set relation_dim=4 --set layers=4', 'pretrain=%s/best.safetensors', mf},
+      common = {'bpr-mf', 'pretrained=users:%s', vectors},
+      own = {own, 'from=%s/best.safetensors', mf},
+    } do
+      local begin = ('run %s%s --set patience=0 --set eval_every=1 --set %s '):format(case[1],
+        common, case[2]:format(case[3]))
+      local out, whole = dir .. '/' .. name .. '-moved', dir .. '/' .. name .. '-whole'
+      prints(begin .. '--set epochs=2 --out ' .. out)
+      prints(begin .. '--set epochs=4 --out ' .. whole)
+      local metrics = json.decode(prints('eval --json ' .. out)).metrics
+      assert(os.rename(case[3], case[3] .. '.away'))
+      assert.same(metrics, json.decode(prints('eval --json ' .. out)).metrics)
+      prints('recommend ' .. out .. ' --users all -k 3')
+      prints(('run --extend %s --quiet --set epochs=1 --out %s-extended'):format(out, out))
+      refuses(('run --extend %s --quiet --set %s --out %s-x'):format(out,
+        case[2]:format('elsewhere'), out), 1, 'elsewhere.*: No such file')
+      prints('run --resume --quiet --set epochs=4 --out ' .. out)
+      runs.same(whole, out)
+      refuses(begin .. '--set epochs=2 --out ' .. out .. '-new', 1, 'No such file')
+      assert(os.rename(case[3] .. '.away', case[3]))
+    end
+  end)
+
+  it('of a file that build takes more from than parameters: without it no figures', function()
+    local recipe = fixtures.write(dir .. '/more.lua', [[
+local tk = require 'tinykg'
+local M = tk.nn.class('More', tk.nn.Ranker)
+function M:loss(b) return self:interaction_loss(b, 0) end
+function M:node_embeddings() return self.users.weight, self.items.weight + self.fixed end
+return tk.recipe{name = 'More', options = {{'from', '', 'a file'}}, build = function(d, o)
+  local items = tk.nn.Embedding(d.items, 4):load(o.from, 'items.weight', 0, d, 'items')
+  return setmetatable({users = tk.nn.Embedding(d.users, 4), items = items,
+                       fixed = tk.tensor(items.weight:totable())}, M)
+end}
+]])
+    local demo, from, out = dir .. '/demo-more', dir .. '/from', dir .. '/more'
+    prints(('data demo %s --users 60 --items 80'):format(demo))
+    local common = (' --quiet --data %s --data-set task=ranking --set epochs=1 --out '):format(demo)
+    prints('run bpr-mf --set dim=4' .. common .. from)
+    prints(('run %s --set from=%s/best.safetensors%s%s'):format(recipe, from, common, out))
+    prints('eval ' .. out)
+    assert(os.rename(from, from .. '.away'))
+    refuses('eval ' .. out, 1, 'NaN')
+  end)
 end)

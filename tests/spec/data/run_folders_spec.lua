@@ -130,6 +130,64 @@ describe('checkpoints', function()
     assert.same(read(whole .. '/summary.json').test, read(to .. '/summary.json').test)
   end)
 
+  --- Trains epoch by epoch until the best is no longer the one that the checkpoint before knew as
+  --- the best. Returns the folder with that checkpoint in place of last-1, when it was made, the
+  --- best epoch that it knows, and the best now.
+  local function with_older_checkpoint(out, is_right)
+    local demo = dir .. '/demo'
+    prints(('data demo %s --users 60 --items 80'):format(demo))
+    local begin = runs.COMMAND:format(demo, 30, out, '--set lr=0.1 --data-set task=ranking')
+    prints(begin)
+    local metric, best, value = read(out .. '/summary.json').metric, nil, -1
+    local log = runs.log(out)
+    for now, record in ipairs(log) do
+      if record.valid[metric] > value then best, value = record.epoch, record.valid[metric] end
+      local later
+      for epoch = now + 1, #log do
+        if not later and log[epoch].valid[metric] > value then later = epoch end
+      end
+      if later and is_right(best, now, later) then
+        local from = (' --force --set epochs=%d'):format(now)
+        prints((begin:gsub(' %-%-set epochs=30', from)))
+        local older = fixtures.bytes(out .. '/last.safetensors')
+        local test = read(out .. '/summary.json').test
+        prints(('run --resume --quiet --set epochs=%d --out %s'):format(later, out))
+        fixtures.write(out .. '/last-1.safetensors', older)
+        return now, best, later, test
+      end
+    end
+    error('no such epochs')
+  end
+
+  it('that are older than best.safetensors end with parameters of the epoch that they report',
+     function()
+    local out = dir .. '/older-best'
+    local _, best, later, test = with_older_checkpoint(out, function(known, now, better)
+      return known == now and better > now + 1
+    end)
+    prints('run --resume --from last-1 --quiet --set epochs=30 --set patience=1 --out ' .. out)
+    local summary = read(out .. '/summary.json')
+    assert.same({best, best + 1, test}, {summary.best_epoch, summary.epochs, summary.test})
+    assert.is_true(later > best + 1)
+    prints('check ' .. out)
+  end)
+
+  it('that are older, without the parameters of their best epoch, end so only '
+     .. 'where a later one is better', function()
+    local out = dir .. '/lost-best'
+    local now, best, later = with_older_checkpoint(out, function(known, at, better)
+      return known < at and better > at + 1
+    end)
+    local resume = 'run --resume --from last-1 --quiet --out ' .. out
+    refuses(('%s --set epochs=30 --set patience=%d'):format(resume, now + 1 - best), 1,
+      ('best.safetensors is of epoch %d, the best epoch is %d, whose'):format(later, best))
+    prints(('run --resume --quiet --out %s --set epochs=%d --set patience=0'):format(out, later))
+    assert.equal(later, read(out .. '/summary.json').best_epoch)
+    assert.same(read(out .. '/summary.json').test,
+                json.decode(prints('eval --json ' .. out)).metrics)
+    prints('check ' .. out)
+  end)
+
   it('are both refused where both are damaged', function()
     local to = copy()
     flip(to .. '/last.safetensors', 100, 1)

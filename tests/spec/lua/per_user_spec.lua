@@ -127,6 +127,27 @@ describe('an evaluation', function()
                 'per_user.tsv:2: not the metrics of a user')
   end)
 
+  it('has the files of its last training alone', function()
+    local out, first = dir .. '/longer', dir .. '/first.tsv'
+    local train = ('./tinykg run recipes/bpr-mf.lua --quiet --data %s --data-set task=ranking ' ..
+      '--set patience=0 --set lr=0.05 --set dim=8 --out %s '):format(path, out)
+    local function has(name) return io.open(out .. '/' .. name) ~= nil end
+    shell.gives(0, train .. '--set epochs=1 --set per_user=true --profile')
+    assert.is_true(has 'profile.json' and has 'trace.json' and has 'per_user.tsv')
+    fixtures.write(first, fixtures.bytes(out .. '/per_user.tsv'))
+    shell.gives(0, train .. '--set epochs=40 --set per_user=false --resume')
+    assert.is_false(has 'profile.json' or has 'trace.json' or has 'per_user.tsv')
+    shell.gives(0, './tinykg check ' .. out)
+    shell.gives(0, './tinykg run --resume --quiet --set per_user=true --out ' .. out)
+    local summary = runs.read(out .. '/summary.json')
+    assert.equal(40, summary.epochs)
+    shell.gives(0, './tinykg check ' .. out, 'per_user.tsv +ok: test metrics of %d+ users')
+    -- as an older version left it
+    fixtures.write(out .. '/per_user.tsv', fixtures.bytes(first))
+    shell.gives(1, './tinykg check ' .. out, 'summary.json +NOT ok: its test %S+ is 0[%d.]+, ' ..
+                'the mean%s+in%s+per_user.tsv%s+is%s+0[%d.]+')
+  end)
+
   it('of labelled data has no lists to speak of', function()
     shell.gives(1, ('./tinykg run recipes/kgcn.lua --data %s --data-set task=ctr ' ..
       '--set per_user=true --out %s/ctr'):format(path, dir), 'option per_user: labelled data')

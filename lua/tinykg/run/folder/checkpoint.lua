@@ -273,8 +273,7 @@ end
 
 --- Restores the state of a checkpoint in a run that has just been made (train.new). Raises one line
 --- when it cannot be read.
----@param path string the run's folder ---@param run Run
----@param from? 'last'|'last-1' last-1 is then renamed to last
+---@param path string the run's folder ---@param run Run ---@param from? 'last'|'last-1'
 function checkpoint.read(path, run, from)
   local file, all = ('%s/%s.safetensors'):format(path, from or 'last'), nil
   local state = ranks.of_first(function()
@@ -284,8 +283,12 @@ function checkpoint.read(path, run, from)
     return found
   end)
   restore(run, file, shared(all), state)
+end
+
+--- Makes the checkpoint that a run goes on from the last one. ---@param from 'last'|'last-1'
+function checkpoint.take(path, from)
   if from ~= 'last-1' or not ranks.is_first() then return end
-  must(os.rename(file, path .. '/last.safetensors'))
+  must(os.rename(path .. '/last-1.safetensors', path .. '/last.safetensors'))
 end
 
 return checkpoint

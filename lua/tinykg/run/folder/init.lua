@@ -38,6 +38,14 @@ folder.FILES = {'recipe.lua', 'names.tsv', 'split.bin', 'log.jsonl', 'best.safet
                 'per_user.tsv', 'kept.json',
                 'summary.json', 'config.json'}
 
+--- What a run writes at its end, of all its epochs; the file that says that it is finished first.
+local RESULTS = {'summary.json', 'per_user.tsv', 'profile.json', 'trace.json'}
+
+--- Removes the results of a run that goes on: they are of a shorter training.
+function folder.remove_results(path)
+  for _, name in ipairs(RESULTS) do os.remove(path .. '/' .. name) end
+end
+
 function folder.has(path, name) return lfs.attributes(path .. '/' .. name, 'mode') == 'file' end
 
 --- The text of a file; nil if there is none.

@@ -34,9 +34,12 @@ function parameters.copy(path, name, from, to)
   to:copy(from)
 end
 
---- Raises one line for a file that is not whole.
+--- The metadata of a file. Raises one line for a file that is not whole.
+---@return table<string, string>
 function parameters.check(path)
-  for _, t in pairs(must(store.read(path))) do t:free() end
+  local all, metadata = must(store.read(path))
+  for _, t in pairs(all) do t:free() end
+  return metadata or {}
 end
 
 --- Sets a model's parameters, `own`, from a file, without a copy of them in memory.
