@@ -42,6 +42,22 @@ describe('repeated interactions', function()
     end
   end)
 
+  it('as high as the threshold stay, also where a threshold has decimals', function()
+    local lines = { 'user,item,rating', 'u1,a1,0.7', 'u1,a2,0.6', 'u2,a1,0.7', 'u2,a3,0.8',
+      'u3,a2,0.9', 'u3,a3,4.1' }
+    for threshold, count_left in pairs { [0.6] = 6, [0.7] = 5, [0.8] = 3, [4.1] = 1 } do
+      local set = plain(lines, nil, { rating_threshold = threshold })
+      assert.equal(count_left, count(set))
+      said(set.notes, ('^%d ratings? below %g dropped$'):format(6 - count_left, threshold))
+    end
+    local raw = load({ ['ratings.csv'] = { 'userId,movieId,rating,timestamp', '1,10,0.7,9',
+      '2,10,0.6,9', '3,20,0.8,9' }, ['kg.txt'] = { 'e10\tgenre\tx' },
+      ['item_index2entity_id.txt'] = { '10\te10', '20\te20' } },
+      { rating_threshold = 0.7, task = 'ranking' })
+    assert.same({ '1', '3' }, names_of(raw.names.users))
+    assert.equal(2, count(raw))
+  end)
+
   it('count where one pair of each user was rated twice', function()
     local lines = { 'user,item,rating' }
     for u = 1, 5 do

@@ -9,6 +9,7 @@
 local tables = require 'tinykg.base.tables'
 local arrays = require 'tinykg.engine.arrays'
 local files = require 'tinykg.data.formats.files'
+local filter = require 'tinykg.data.filter'
 local header = require 'tinykg.data.formats.header'
 local lists = require 'tinykg.data.formats.lists'
 local names = require 'tinykg.data.names'
@@ -135,8 +136,9 @@ end
 local function number_users(ratings, threshold)
   local all, count = ratings.all, ratings.users:count()
   local id_of, source, users = arrays.ints(count, -1), arrays.ints(count), 0
+  local is_positive = threshold and filter.at_least(all.ratings, threshold)
   for i = 0, all.n - 1 do
-    if id_of[all.users[i]] < 0 and not (threshold and all.ratings[i] < threshold) then
+    if id_of[all.users[i]] < 0 and (not is_positive or is_positive(i)) then
       id_of[all.users[i]], source[users] = users, all.users[i]
       users = users + 1
     end
@@ -191,7 +193,7 @@ local function recover_users(dir, raw, items)
   if not ratings then return end
   local kept, count, source = number_users(ratings, ratings.threshold)
   if ratings.threshold then
-    kept = rows.filter(kept, function(i) return kept.ratings[i] >= ratings.threshold end)
+    kept = filter.threshold(kept, ratings.threshold)
   end
   if same_positives(raw.all, kept, count, raw.users) then
     raw.names.users = names.new(count, ratings.users, source)
