@@ -83,6 +83,28 @@ describe('plain tables', function()
     end
   end)
 
+  it('are filtered by a kcore of users and items, and by nothing that is neither', function()
+    local files = {['interactions.csv'] = {'user,item', 'u,a', 'u,b', 'v,a', 'w,c'}}
+    assert.equal(2, sets.load(files, {kcore = {user = 1, item = 2}, ratios = {1, 0, 0}}).users)
+    for text, kcore in pairs{['users:5'] = {users = 5}, ['item:2,itm:9'] = {item = 2, itm = 9},
+                             ['5,3'] = {5, 3}, ['2,user:1'] = {2, user = 1}, [''] = {}} do
+      assert.equal(('data: option kcore: %s is not an integer from 0, or { user = n, item = n }')
+                   :format(text), sets.fails(files, {kcore = kcore}))
+    end
+    local info = 'data info ' .. fixtures.dir(files) .. ' --data-set '
+    for _, kcore in ipairs{'users:9', '5,3', 'user:9,itm:9', ':9,user:2', 'user:x'} do
+      shell.refuses(info .. 'kcore=' .. kcore, kcore:find('^:') and 2 or 1, 'kcore')
+    end
+    shell.refuses(info .. 'kcore=user:1,9', 2, "%-%-data%-set: kcore: '9' is not NAME:VALUE")
+    shell.refuses(info .. 'columns=user:uid,item:isbn,rating', 2,
+                  "%-%-data%-set: columns: 'rating' is not NAME:VALUE")
+    shell.refuses(info .. 'columns=user:uid,user:id', 2, 'columns of user is given twice')
+    for _, options in ipairs{{ratios = {.8, .1, .1, x = 1}}, {attributes = {'a', x = 'b'}},
+                             {at = {'2024-01-01', x = 1}}} do
+      assert.matches('^data: option %l+: .*x:', sets.fails(files, options))
+    end
+  end)
+
   it('say when names are not UTF-8', function()
     local function warnings(name)
       return tk.data.load(fixtures.dir{
