@@ -82,6 +82,11 @@ describe('data.features', function()
         items = tk.ids { 30, 20 } })
     end, { ['interactions.csv'] = { 'user,item', '1,20', '1,30', '2,20', '2,30' } }))
     assert.same({ ['20'] = { 8 }, ['30'] = { 9 } }, by_name(named))
+    named = data.load(folder(function(dir)
+      tk.save(dir .. '/features.npz', { features = tk.tensor { { 9 }, { 8 } },
+        items = tk.tensor { 16777215, 20 } })
+    end, { ['interactions.csv'] = { 'user,item', '1,20', '1,16777215', '2,20', '2,16777215' } }))
+    assert.same({ ['20'] = { 8 }, ['16777215'] = { 9 } }, by_name(named))
   end)
 
   it('follow their items through order, k-core, the cache and old numbers', function()
@@ -153,6 +158,15 @@ describe('data.features', function()
                    tk.save(dir .. '/features.npy', tk.ones(1, 1))
                    tk.save(dir .. '/features.npz', { features = tk.ones(1, 1) })
                  end))
+    for _, name in ipairs { 16777216, -16777216, 1.5, math.huge } do
+      for _, ending in ipairs { 'npz', 'safetensors' } do
+        assert.equal(('DIR/features.%s: items: number 2 is %.9g, as a float that is no exact name: '
+          .. 'save items as integers or as texts'):format(ending, name), message(function(dir)
+            tk.save(dir .. '/features.' .. ending, { features = tk.ones(2, 1),
+              items = tk.tensor { 1, name } })
+          end))
+      end
+    end
     assert.matches('features.npy: .*bad magic', message(function(dir)
       fixtures.write(dir .. '/features.npy', 'no array')
     end))
