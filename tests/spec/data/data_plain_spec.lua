@@ -105,6 +105,29 @@ describe('plain tables', function()
     end
   end)
 
+  it('may have other names for user and item in users.csv and items.csv too', function()
+    local files = {['interactions.csv'] = {'uid,isbn', 'u,a', 'u,b'},
+      ['items.csv'] = {'ISBN,entity,title', 'a,Q1,Alpha', 'd,,Delta'},
+      ['users.csv'] = {'uid,age', 'v,30'}, ['kg.csv'] = {'head,relation,tail', 'Q1,r,x'}}
+    local options = {columns = {user = 'uid', item = 'isbn'}, ratios = {1, 0, 0}}
+    local data = sets.load(files, options)
+    assert.same({2, 3, 0}, {data.users, data.items, data.graph.heads[0]})
+    assert.equal('Delta', data.names.items.titles[2])
+    -- As they are called by default, whatever those of the interactions are.
+    files['items.csv'] = {'item,title', 'a,Alpha'}
+    assert.equal('Alpha', sets.load(files, options).names.items.titles[0])
+    files['items.csv'], files['users.csv'] = {'book,genre', 'a,x'}, {'name', 'v'}
+    data = sets.load(files, options)
+    assert.same({1, 2}, {data.users, data.items})
+    sets.said(data.notes, '^items.csv: not read: it has no column item$')
+    sets.said(data.notes, '^users.csv: not read: it has no column user$')
+    assert.equal('option attributes: DIR/items.csv is not read: it has no column item',
+      sets.fails(files, {columns = options.columns, attributes = 'genre'}))
+    files['interactions.csv'] = {'uid,isbn,genre', 'u,a,1'}
+    options.columns.item = 2 -- a number is of the interactions alone
+    sets.said(sets.load(files, options).notes, '^items.csv: not read: it has no column item$')
+  end)
+
   it('say when names are not UTF-8', function()
     local function warnings(name)
       return tk.data.load(fixtures.dir{
