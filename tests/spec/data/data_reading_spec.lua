@@ -281,6 +281,24 @@ describe('attributes', function()
     assert.equal('An Item', set.names.items.titles[0])
   end)
 
+  it('are not the columns of items and their entities; a title stays one', function()
+    local contents = { ['interactions.csv'] = { 'user,item', 'u1,a', 'u1,b', 'u2,c' },
+      ['kg.csv'] = { KG[1], 'Q1,is,g' },
+      ['items.csv'] = { 'item,title,entity,genre', 'c,Gamma,,x|y', 'a,Alpha,Q1,x', 'b,Beta,,y' } }
+    local set = load(contents, { attributes = { 'title', 'genre' } })
+    assert.same({ 'Q1 genre genre:x', 'Q1 is g', 'Q1 title title:Alpha', 'b genre genre:y',
+      'b title title:Beta', 'c genre genre:x', 'c genre genre:y', 'c title title:Gamma' },
+      triples(set))
+    assert.same({ [0] = 'Alpha', 'Beta', 'Gamma' }, set.names.items.titles)
+    for _, name in ipairs { 'item', 'entity' } do
+      assert.equal(('option attributes: column %s says which item a row is of: it is no attribute')
+        :format(name), fails(contents, { attributes = { 'genre', name } }))
+    end
+    assert.matches('column item_id says which item', fails({
+      ['x.inter'] = 'user_id:token\titem_id:token\nu\ti\n', ['x.item'] = 'item_id:token\ni\n' },
+      { attributes = 'item_id' }))
+  end)
+
   it('are kept by convert', function()
     local _, dir = plain(rows, { ['items.csv'] = items })
     for _, format in ipairs { 'plain', 'recbole', 'kgat' } do

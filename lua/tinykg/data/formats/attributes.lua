@@ -15,6 +15,21 @@ function attributes.list(options)
   return tables.map(type(given) == 'table' and given or { given }, tostring)
 end
 
+--- The same. Errors: one of them is a column that says which item a row is of.
+---@param options table
+---@param own table<string, boolean> those columns
+---@return string[]
+function attributes.checked(options, own)
+  local list = attributes.list(options)
+  for _, name in ipairs(list) do
+    if own[name] then
+      error(('option attributes: column %s says which item a row is of: it is no attribute')
+        :format(name), 0)
+    end
+  end
+  return list
+end
+
 -- The values in a field, separated by |, else by ;, else by blanks (a sequence of RecBole).
 local function values_of(text, sequence)
   local separator = text:find('|', 1, true) and '|' or text:find(';', 1, true) and ';'

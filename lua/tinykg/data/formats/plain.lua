@@ -184,12 +184,13 @@ end
 -- Reads items.*: the entity of each item (an empty field names none), its title, the columns that
 -- are attributes.
 local function read_items_file(dir, items, tokens, raw, options)
-  local wanted_attributes = attributes.list(options)
+  local wanted_attributes = attributes.checked(options, { item = true, entity = true })
   local entities, titles = arrays.dictionary(), arrays.dictionary()
   local wanted = { item = 's', entity = 'e', title = 'S' }
   local dictionaries = { item = items, entity = entities, title = titles }
   for _, name in ipairs(wanted_attributes) do
-    wanted[name], dictionaries[name] = 'e', arrays.dictionary()
+    wanted[name] = wanted[name] or 'e' -- the title may be wanted already
+    dictionaries[name] = dictionaries[name] or arrays.dictionary()
   end
   local read, at, path = read_side(dir, 'items', wanted, dictionaries, raw,
     { given = options.columns or {}, hint = attributes_hint })

@@ -212,7 +212,7 @@ end
 ---@param options table
 ---@return table raw
 function recbole.load(dir, options)
-  local stem, wanted = stem_of(dir), attributes.list(options)
+  local stem, wanted = stem_of(dir), attributes.checked(options, { item_id = true })
   local function path(ending) return files.find(dir, stem .. ending) end
   local users, items = arrays.dictionary(), arrays.dictionary()
   local tokens, relations = arrays.dictionary(), arrays.dictionary()
