@@ -73,16 +73,29 @@ local function check_labels(raw)
   end
 end
 
--- Removes repeated pairs: of several rows the latest stays. Removes from given parts the pairs of
--- earlier ones.
+-- Counts interactions of a part that are in another too, with a warning.
+local function count_overlap(raw, n, part, other)
+  raw.dropped.overlap = raw.dropped.overlap + n
+  if n > 0 then
+    warn(raw, '%d %s interactions are in %s too: dropped from %s', n, part, other, part)
+  end
+end
+
+-- Removes repeated pairs: of several rows the latest stays. Where rows have parts, a pair stays in
+-- the part where it is first.
 local function drop_repeats(raw)
   local dropped, contradictions = raw.dropped, 0
   for _, name in ipairs { 'all', 'train', 'valid', 'test' } do
     if raw[name] then
-      local gone, against
-      raw[name], gone, against = rows.distinct(raw[name], raw.users)
-      dropped.duplicates = dropped.duplicates + gone
+      local gone, against, overlaps
+      raw[name], gone, against, overlaps = rows.distinct(raw[name], raw.users)
       contradictions = contradictions + against
+      for key = 0, 8 do
+        local n = overlaps[key] or 0
+        gone = gone - n
+        count_overlap(raw, n, split.parts[math.floor(key / 3) + 1], split.parts[key % 3 + 1])
+      end
+      dropped.duplicates = dropped.duplicates + gone
     end
   end
   if contradictions > 0 then
@@ -104,14 +117,14 @@ local function without(part, other, users)
   return kept, gone
 end
 
+-- Removes from given parts the pairs of earlier ones.
 local function drop_overlaps(raw)
   if not raw.train then return end
   if raw.valid then raw.train = without(raw.train, raw.valid, raw.users) end
   local seen = raw.valid and rows.concat { raw.train, raw.valid } or raw.train
-  raw.test, raw.dropped.overlap = without(raw.test, seen, raw.users)
-  if raw.dropped.overlap > 0 then
-    warn(raw, '%d test interactions are in train too: dropped from test', raw.dropped.overlap)
-  end
+  local gone
+  raw.test, gone = without(raw.test, seen, raw.users)
+  count_overlap(raw, gone, 'test', 'train')
 end
 
 -- Replaces the parts by apply(list of parts), which returns as many.
@@ -170,8 +183,8 @@ local function add_negatives(raw, seed)
   end
 end
 
--- The split that came with the rows, unless options have another.
-local function take_parts(raw, options)
+-- Forgets the split that came with the rows where options have another.
+local function choose_parts(raw, options)
   local all = raw.all
   if not all or not all.parts then return end
   if options.split or options.ratios then
@@ -182,6 +195,12 @@ local function take_parts(raw, options)
   for i = 0, options.valid_ratio and all.n - 1 or -1 do
     if all.parts[i] == 1 then all.parts[i] = 0 end
   end
+end
+
+-- Takes the split that came with the rows.
+local function take_parts(raw)
+  local all = raw.all
+  if not all or not all.parts then return end
   raw.train, raw.valid, raw.test = split.given(all)
   if raw.valid.n == 0 then raw.valid = nil end
   if raw.train.n == 0 then error('no interactions are for training', 0) end
@@ -285,6 +304,7 @@ local function build(dir, options)
   raw.dropped = { duplicates = 0, triples = 0, overlap = 0, ratings = 0 }
   raw.seed = options.seed or defaults.seed
   check_labels(raw)
+  choose_parts(raw, options)
   apply_threshold(raw, options)
   drop_repeats(raw)
   drop_overlaps(raw)
@@ -292,7 +312,7 @@ local function build(dir, options)
   local labelled = raw.all and raw.all.labels
   local task = options.task or raw.task or (labelled and 'ctr' or 'ranking')
   local needs_negatives = task == 'ctr' and not labelled
-  take_parts(raw, options)
+  take_parts(raw)
   -- Negatives are added before the split; given parts get theirs after validation is split off.
   if needs_negatives and raw.all then add_negatives(raw, raw.seed) end
   make_split(raw, options)

@@ -91,6 +91,34 @@ describe('repeated interactions', function()
     said(set.warnings, '^2 repeated interactions dropped$')
   end)
 
+  it('of a given split stay in their first part, with what that part says of them', function()
+    local head = 'user_id:token\titem_id:token\tlabel:float\ttimestamp:float'
+    local files = { ['x.train.inter'] = { head, '1\ta\t0\t5', '1\tb\t1\t6', '2\tb\t1\t7',
+      '2\tc\t0\t8', '1\ta\t0\t4' }, ['x.valid.inter'] = { head, '2\tb\t0\t60', '2\ta\t1\t9' },
+      ['x.test.inter'] = { head, '1\ta\t1\t50', '2\ta\t0\t70', '1\tc\t0\t3' } }
+    local set = load(files)
+    assert.same({ '0 0 0', '0 1 1', '1 1 1', '1 2 0' }, fixtures.pairs_of(set.train))
+    assert.same({ 5, 6, 7, 8 }, fixtures.list(set.train.times, 4))
+    assert.same({ '1 0 1' }, fixtures.pairs_of(set.valid))
+    assert.same({ '0 2 0' }, fixtures.pairs_of(set.test))
+    said(set.warnings, '^1 test interactions are in train too: dropped from test$')
+    said(set.warnings, '^1 test interactions are in valid too: dropped from test$')
+    said(set.warnings, '^1 valid interactions are in train too: dropped from valid$')
+    said(set.warnings, '^1 repeated interaction dropped$')
+    for _, text in ipairs(set.warnings) do assert.is_nil(text:find('label 1 and label 0')) end
+    -- What validation says counts where it is train's; the latest of all with a split anew.
+    assert.equal(0, load(files, { valid_ratio = 0 }).train.labels[2])
+    set = load(files, { ratios = { 1, 0, 0 } })
+    assert.same({ '0 0 1', '0 1 1', '0 2 0', '1 0 0', '1 1 0', '1 2 0' },
+      fixtures.pairs_of(set.train))
+    said(set.warnings, '^3 interactions have label 1 and label 0: the latest counts$')
+    -- A column of plain tables: weights add up in the part alone.
+    set = plain({ 'user,item,w,split', 'u,a1,1,test', 'u,a1,4,train', 'u,a2,1,train',
+      'u,a1,2,test' }, nil, { columns = { weight = 'w' }, valid_ratio = 0 })
+    assert.same({ 1, 1, 3 }, { set.train.n, set.test.n, set.test.weights[0] })
+    said(set.warnings, '^1 train interactions are in test too: dropped from train$')
+  end)
+
   it('of which none is left say what took them', function()
     assert.equal('no interactions are left to split: 65 have a rating below 6',
       fails({ ['interactions.csv'] = rated_again() }, { rating_threshold = 6 }))
