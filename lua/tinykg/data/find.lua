@@ -31,7 +31,7 @@ function find.close(names, text, count)
     if d then found[#found + 1] = {id = id, near = -d} end
   end
   tables.sort_largest(found, 'near', 'id')
-  return tables.map({unpack(found, 1, count or 3)}, function(one) return names:label(one.id) end)
+  return tables.map(tables.first(found, count or 3), function(one) return names:label(one.id) end)
 end
 
 --- The id with this title or label, if there is only one.
