@@ -7,6 +7,7 @@ local restore = require 'tinykg.data.restore'
 local store = require 'tinykg.store'
 local fixtures = require 'tests.support.fixtures'
 local posix = require 'tinykg.base.posix'
+local shell = require 'tests.support.shell'
 
 local FILES = { ['interactions.csv'] = { 'user,item', 'ann,a1', 'ann,a2', 'bob,a3', 'bob,a1',
   'cy,a2', 'cy,a4' }, ['kg.csv'] = { 'head,relation,tail', 'a1,is,x', 'a2,is,y' } }
@@ -101,6 +102,19 @@ describe('data.features', function()
     local again = restore.of(other, set.names, restore.split_of(set))
     assert.same(WANT, by_name(again))
     assert.equal(fingerprint.of(set).features, fingerprint.of(other).features)
+  end)
+
+  it('are kept by convert, in every format, and take the place of those there', function()
+    local dir = folder(with_texts, fixtures.merged(FILES, { ['interactions.csv'] = { 'user,item',
+      'ann,a1', 'ann,"a, ""2"""', 'bob,a3', 'bob,a1', 'cy,"a, ""2"""', 'cy,a4' } }))
+    fixtures.write(dir .. '/features.txt', { 'a3', 'a, "2"', 'a1' })
+    for _, format in ipairs { 'plain', 'recbole', 'kgat', 'kgcn' } do
+      local to = fixtures.dir { ['features.npy'] = 'old', ['features.txt'] = 'a1' }
+      shell.prints(('data convert %s %s --force --to %s'):format(dir, to, format))
+      assert.same(by_name(data.load(dir)), by_name(data.load(to)), format)
+      local left = table.concat(fixtures.names(to), ' ')
+      assert.is_nil(left:find('features.npy', 1, true) or left:find('features.txt', 1, true))
+    end
   end)
 
   it('are part of the fingerprint', function()

@@ -64,12 +64,18 @@ local function check_interrupted()
   require('tinykg.engine.runtime').check_interrupt(true)
 end
 
+--- Adds a file that the caller writes, uncompressed. Returns its path.
+---@param name string ---@return string path
+function Out:add(name)
+  self.names[#self.names + 1] = name
+  return self.beside .. '/' .. name
+end
+
 --- Writes a file: fill(put) calls put(text) as often as it likes.
 ---@param name string
 ---@param fill fun(put: fun(text: string))
 function Out:file(name, fill)
-  self.names[#self.names + 1] = name .. (self.gzip and '.gz' or '')
-  local path = self.beside .. '/' .. self.names[#self.names]
+  local path = self:add(name .. (self.gzip and '.gz' or ''))
   must(atomic.write(path, function(file)
     local deflate, texts, count, bytes = self.gzip and compressor(), {}, 0, 0
     local function flush(last)
