@@ -36,6 +36,17 @@ describe('plain tables', function()
     assert.same('x', data.names.entities:name(3))
   end)
 
+  it('are separated as the name of the file says, whatever that of a folder', function()
+    for folder, file in pairs{['exp.tsv'] = 'interactions.csv', ['v1.csv'] = 'interactions.tsv',
+                              ['a.csv.d'] = 'interactions.txt'} do
+      local gap = file:find('csv') and ',' or '\t'
+      local dir = fixtures.dir{[folder .. '/' .. file] = {'user' .. gap .. 'item', 'u' .. gap .. 'a',
+                                                          'u' .. gap .. 'b;c'}}
+      local data = tk.data.load(dir .. '/' .. folder)
+      assert.same({1, 2, 'b;c'}, {data.users, data.items, data.names.items:name(1)})
+    end
+  end)
+
   it('name the line of what is wrong', function()
     assert.equal('DIR/interactions.csv:3: 1 column separated by semicolons, expected 2',
                  sets.fails{['interactions.csv'] = {'user;item', 'a;b', 'c'}})

@@ -68,8 +68,8 @@ end
 -- The separator of fields. Spreadsheets of languages with a decimal comma write CSV with
 -- semicolons.
 local function separator_of(path, line)
-  if path:match('%.tsv') then return '\t' end
-  if not path:match('%.csv') then return files.separator_of(line) end
+  if path:match('%.tsv$') then return '\t' end
+  if not path:match('%.csv$') then return files.separator_of(line) end
   if line:find('::', 1, true) and not line:find(',', 1, true) then return '::' end
   return line:find(';', 1, true) and not line:find('[,\t]') and ';' or ','
 end
