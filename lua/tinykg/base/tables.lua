@@ -41,8 +41,8 @@ function tables.append(to, list)
   return to
 end
 
---- The first n entries of a list, or all that there are. ({unpack(list, 1, n)} fails from about 8000
---- entries on.)
+--- The first n entries of a list, or all that there are. ({unpack(list, 1, n)} fails where n is
+--- about 8000 or more.)
 ---@param list table ---@param n? integer nil: all ---@return table a new list
 function tables.first(list, n)
   local out = {}

@@ -12,6 +12,7 @@ local choose = require 'tinykg.data.formats'
 local controls = require 'tinykg.data.controls'
 local arrays = require 'tinykg.engine.arrays'
 local cache = require 'tinykg.data.cache'
+local check_format = require 'tinykg.data.options.of_format'
 local clock = require 'tinykg.base.clock'
 local add_warnings = require 'tinykg.data.warnings'
 local features = require 'tinykg.data.features'
@@ -226,6 +227,10 @@ local function make_split(raw, options)
   local left = raw.all or raw.dropped.kcore and raw.train
   if left and left.n == 0 then none_left(raw, options) end
   if raw.all then
+    if options.valid_ratio then
+      error('option valid_ratio: it is for sets with train and test of their own; here '
+        .. 'ratios=0.8:0.1:0.1, say, is for all three parts', 0)
+    end
     local method = options.split or raw.split
     local ratios = options.ratios or raw.ratios or defaults.ratios
     raw.train, raw.valid, raw.test, raw.split_name = split.apply(raw.all, raw.users, method,
@@ -285,20 +290,9 @@ local function note_weights(raw)
   note('triples', raw.graph.weights, raw.graph.n)
 end
 
-local function check_columns(source, columns)
-  local field = columns and (columns.weight and 'weight' or columns.triple_weight
-    and 'triple_weight')
-  if field and not source.has_attributes then
-    error(('option columns: %s: files of %s have no such column'):format(field, source.name), 0)
-  end
-end
-
 local function build(dir, options)
   local source, warning = choose.of_folder(dir, options.format)
-  check_columns(source, options.columns)
-  if options.attributes and not source.has_attributes then
-    error(('option attributes: %s has no table of items'):format(source.name), 0)
-  end
+  check_format(source, options)
   local raw = source.load(dir, options)
   raw.warnings[#raw.warnings + 1] = warning
   raw.dropped = { duplicates = 0, triples = 0, overlap = 0, ratings = 0 }
@@ -352,7 +346,8 @@ end
 --- Loads the data set of a folder. Its files tell the format. Errors name the file, and the line if
 -- there is one.
 --
--- Options, as `--data-set name=value` on the command line:
+-- Options, as `--data-set name=value` on the command line. One that says nothing to the set, such
+-- as `ids` where files have names, is an error:
 --   format            'kgat', 'kgcn', 'recbole' or 'plain'
 --   columns           of plain tables, {user = 'reader', item = 3}: by name, or by number from 1;
 --                     also of RecBole's: 'weight' of interactions, which losses weigh them by, and
@@ -374,7 +369,7 @@ end
 --   at                '2024-01-31': with split 'time', test is what is of that day or later, and
 --                     validation the last of the rest; of two dates the first is that of validation
 --   ratios            {0.8, 0.1, 0.1}: train, valid, test
---   valid_ratio       of train for validation if only train and test are given: 0.1
+--   valid_ratio       of train for validation if train and test are given: 0.1
 --   kg                'none' leaves the triples out, 'shuffled' shuffles their tails: controls of
 --                     whether the graph helps
 --   order             'given'; 'bfs': ids breadth first from the most connected, so that rows of

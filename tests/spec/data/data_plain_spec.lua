@@ -40,8 +40,8 @@ describe('plain tables', function()
     for folder, file in pairs{['exp.tsv'] = 'interactions.csv', ['v1.csv'] = 'interactions.tsv',
                               ['a.csv.d'] = 'interactions.txt'} do
       local gap = file:find('csv') and ',' or '\t'
-      local dir = fixtures.dir{[folder .. '/' .. file] = {'user' .. gap .. 'item', 'u' .. gap .. 'a',
-                                                          'u' .. gap .. 'b;c'}}
+      local dir = fixtures.dir{[folder .. '/' .. file] = {
+        'user' .. gap .. 'item', 'u' .. gap .. 'a', 'u' .. gap .. 'b;c'}}
       local data = tk.data.load(dir .. '/' .. folder)
       assert.same({1, 2, 'b;c'}, {data.users, data.items, data.names.items:name(1)})
     end

@@ -350,6 +350,42 @@ describe('attributes', function()
   end)
 end)
 
+describe('options that say nothing to a data set', function()
+  after_each(fixtures.clean)
+
+  local table_files = { ['interactions.csv'] = { 'user,item,timestamp', 'u,a,1', 'u,b,2',
+    'u,c,3' } }
+  local kgat = { ['train.txt'] = '0 1\n', ['test.txt'] = '0 0\n' }
+  local kgcn = { ['ratings_final.txt'] = '0 1 1\n0 0 0\n' }
+  local kgcn_raw = { ['item_index2entity_id.txt'] = 'a\te\n',
+    ['ratings.dat'] = 'u::a::5::1\n', ['kg.txt'] = 'e\tr\tx\n' }
+  local recbole = { ['x.inter'] = 'user_id:token\titem_id:token\nu\ti\n' }
+
+  it('are refused', function()
+    for name, contents in pairs { kgat = kgat, kgcn = kgcn, recbole = recbole } do
+      assert.equal(('option columns: user: files of %s have no such column, or under a name of '
+        .. 'their own'):format(name), fails(contents, { columns = { user = 'uid' } }))
+    end
+    for name, contents in pairs { plain = table_files, recbole = recbole } do
+      assert.equal('option ids: files of ' .. name .. ' have names, no ids to keep or to renumber',
+        fails(contents, { ids = 'compact' }))
+    end
+    assert.matches('^option ids: raw files of kgcn have names', fails(kgcn_raw, { ids = 'given' }))
+    for _, contents in ipairs { table_files, recbole, kgcn, kgcn_raw } do
+      assert.matches('^option valid_ratio: it is for sets with train and test of their own',
+        fails(contents, { valid_ratio = 0.2 }))
+    end
+    local ratios = { 0.6, 0.2, 0.2 }
+    assert.equal('data: option ratios: split=leave_one_out splits without shares',
+      fails(table_files, { split = 'leave_one_out', ratios = ratios }))
+    assert.equal('data: option ratios: at with two dates splits without shares',
+      fails(table_files, { at = { 2, 3 }, ratios = ratios }))
+    assert.equal('option columns: head: kg.nt has no columns', fails(fixtures.merged(table_files,
+      { ['kg.nt'] = '<a> <r> <x> .\n' }), { columns = { head = 'h' } }))
+    assert.equal(1, load(table_files, { at = 3, ratios = { 0.5, 0.5, 0 } }).test.n)
+  end)
+end)
+
 describe('graphs of RDF', function()
   after_each(fixtures.clean)
 

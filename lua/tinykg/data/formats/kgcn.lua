@@ -18,7 +18,8 @@ local names = require 'tinykg.data.names'
 local rows = require 'tinykg.data.rows'
 local sparse = require 'tinykg.data.formats.sparse'
 
-local kgcn = { name = 'kgcn', looked_for = 'ratings_final.txt or item_index2entity_id.txt' }
+local kgcn = { name = 'kgcn', looked_for = 'ratings_final.txt or item_index2entity_id.txt',
+  has_ids = true }
 
 -- Raw ratings: kinds of the columns, separator, header lines, and the threshold of the authors'
 -- preprocessing (KGCN: music none, movie 4, book 0).
@@ -297,6 +298,9 @@ local function load_final(dir, folder, raw, options)
 end
 
 local function load_raw(dir, options, raw)
+  if options.ids then
+    error('option ids: raw files of kgcn have names, no ids to keep or to renumber', 0)
+  end
   local index = read_index(dir)
   local ratings = read_raw_ratings(dir, index, raw)
   if not ratings then

@@ -22,7 +22,9 @@ local header = require 'tinykg.data.formats.header'
 local link = require 'tinykg.data.formats.link'
 local split = require 'tinykg.data.split'
 
-local plain = { name = 'plain', looked_for = 'interactions.{tsv,csv,txt}', has_attributes = true }
+local plain = { name = 'plain', looked_for = 'interactions.{tsv,csv,txt}', has_attributes = true,
+  columns = { user = true, item = true, rating = true, label = true, timestamp = true, split = true,
+    head = true, relation = true, tail = true, weight = true, triple_weight = true } }
 
 local ENDINGS = { '.tsv', '.csv', '.txt' }
 -- Files of graphs in formats that are not read.
@@ -113,6 +115,11 @@ end
 local function read_graph_file(path, given, tokens, relations, raw)
   local dictionaries = { head = tokens, relation = relations, tail = tokens }
   if path:sub(-#TRIPLES) == TRIPLES then
+    for _, field in ipairs { 'head', 'relation', 'tail', 'triple_weight' } do
+      if given[field] then
+        error(('option columns: %s: %s has no columns'):format(field, files.basename(path)), 0)
+      end
+    end
     local read = files.read(path, { kinds = 'sss', separator = '<', may_be_empty = true,
       names = { tokens, relations, tokens } })
     return read, { head = 1, relation = 2, tail = 3 }

@@ -13,7 +13,8 @@ local link = require 'tinykg.data.formats.link'
 local rows = require 'tinykg.data.rows'
 local split = require 'tinykg.data.split'
 
-local recbole = { name = 'recbole', looked_for = '*.inter', has_attributes = true }
+local recbole = { name = 'recbole', looked_for = '*.inter', has_attributes = true,
+  columns = { weight = true, triple_weight = true } }
 
 --- How many files of this format a folder has; 0 without interactions.
 ---@param dir string

@@ -42,8 +42,7 @@ local function is_ratios(value)
   return math.abs(sum - 1) < 1e-6 and value[1] > 0
 end
 
-local FIELDS = { user = true, item = true, rating = true, label = true, timestamp = true,
-  split = true, head = true, relation = true, tail = true, weight = true, triple_weight = true }
+local FIELDS = choose.formats.plain.columns
 
 -- Returns false and, for a table, the wrong field.
 local function is_columns(value)
@@ -98,7 +97,18 @@ function options.shown(value)
   return table.concat(tables.append(tables.map(value, tostring), named), ',')
 end
 
---- Checks the names and values of options. Errors: one that is not known, a wrong value.
+-- Refuses ratios where a split has no shares.
+local function check_ratios(given)
+  if not given.ratios then return end
+  local dates = type(given.at) == 'table' and #given.at or 0
+  if given.split == 'leave_one_out' or dates == 2 then
+    error(('data: option ratios: %s splits without shares'):format(
+      dates == 2 and 'at with two dates' or 'split=leave_one_out'), 0)
+  end
+end
+
+--- Checks the names and values of options. Errors: one that is not known, a wrong value, ratios
+--- where a split has none.
 ---@param given table<string, any>
 function options.check(given)
   for name, value in pairs(given) do
@@ -113,6 +123,7 @@ function options.check(given)
         known[2]), 0)
     end
   end
+  check_ratios(given)
 end
 
 return options
