@@ -71,7 +71,7 @@ end
 local function lines_of(path)
   local text, list = utf8.unmarked(assert(read_file(path))), {}
   for line in text:gmatch('([^\n]*)\n?') do -- as names in tables are read
-    list[#list + 1] = line:match('^%s*(.-)%s*$')
+    list[#list + 1] = format.trimmed(line)
   end
   while list[#list] == '' do list[#list] = nil end
   return list

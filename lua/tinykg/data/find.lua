@@ -56,10 +56,10 @@ local MOST_COMMAS = 8 -- in a name, so that a long list is not joined in all way
 --- The name that begins at part `first` of a text split at commas, and its last part.
 local function name_at(names, parts, first)
   for last = math.min(first + MOST_COMMAS, #parts), first + 1, -1 do
-    local name = table.concat(parts, ',', first, last):match('^%s*(.-)%s*$')
+    local name = format.trimmed(table.concat(parts, ',', first, last))
     if find.exact(names, name) then return name, last end
   end
-  return parts[first]:match('^%s*(.-)%s*$'), first
+  return format.trimmed(parts[first]), first
 end
 
 --- 'a,b,c' as a list of texts. A comma in a name of the data set separates nothing.

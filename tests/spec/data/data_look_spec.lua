@@ -66,6 +66,21 @@ describe('looking into a data set', function()
     assert.equal(8, require('tinykg.base.utf8').columns('日本🎬x\255'))
   end)
 
+  it('takes no longer for a long name than for many short ones', function()
+    local long = ('x'):rep(80000)
+    local set = require('tinykg.data').load(fixtures.dir{['interactions.csv'] = {
+      'user,item,split', ('%s,a,train'):format(long), 'u,b,train'}})
+    local began = os.clock()
+    local text = tostring(set:head())
+    assert.is_true(os.clock() - began < 3) -- 10 s where the blanks behind u are looked at in pairs
+    assert.matches('\n   x+  a\n   u +b\n', text)
+    local blanks, trimmed = (' '):rep(80000), require('tinykg.base.format').trimmed
+    began = os.clock()
+    assert.equal('a' .. blanks .. 'b', trimmed('\t a' .. blanks .. 'b '))
+    assert.equal('', trimmed(blanks))
+    assert.is_true(os.clock() - began < 1)
+  end)
+
   it('leaves out what a user did not take', function()
     local labelled = fixtures.dir{['interactions.csv'] = {'user,item,label,split',
       'ann,x,1,train', 'ann,y,0,train', 'bob,y,1,test', 'bob,x,0,valid'}}

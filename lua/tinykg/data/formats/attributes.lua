@@ -3,6 +3,7 @@
 
 local tables = require 'tinykg.base.tables'
 local arrays = require 'tinykg.engine.arrays'
+local format = require 'tinykg.base.format'
 local link = require 'tinykg.data.formats.link'
 
 local attributes = {}
@@ -36,7 +37,7 @@ local function values_of(text, sequence)
   if not separator and not sequence then return text:find('%S') and { text } or {} end
   local list = {}
   for value in text:gmatch(separator and '[^' .. separator .. ']+' or '%S+') do
-    value = value:match('^%s*(.-)%s*$')
+    value = format.trimmed(value)
     if value ~= '' then list[#list + 1] = value end
   end
   return list
