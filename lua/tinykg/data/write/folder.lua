@@ -21,10 +21,11 @@ local function stripped(dir) return dir:match('^(.-)/*$') == '' and '/' or dir:m
 
 local function is_folder(dir) return lfs.attributes(dir, 'mode') == 'directory' end
 
---- Errors: the place is a file, or a folder with other files.
+--- Errors: the place has no name, is a file, or a folder with other files.
 ---@param dir string
 ---@param force boolean? other files are no reason
 function folder.check(dir, force)
+  if dir == '' then error('data convert: the folder to write has no name', 0) end
   dir = stripped(dir)
   local mode = lfs.attributes(dir, 'mode')
   if mode and mode ~= 'directory' then error(dir .. ': it is there and is not a folder', 0) end
