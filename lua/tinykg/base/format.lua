@@ -25,6 +25,13 @@ end
 --- Prints one line.
 function format.print(text) print(format.line(text)) end
 
+--- A text without blanks around it, in time linear in its length: the pattern '^%s*(.-)%s*$' takes
+--- quadratic time where blanks are many. ---@param text string ---@return string
+function format.trimmed(text)
+  local first = text:find('%S')
+  return first and text:match('^.*%S', first) or ''
+end
+
 --- A word as a shell reads it. ---@param word string ---@return string
 function format.quoted(word)
   return word:find('^[%w_%./,:=+@%%-]+$') and word or "'" .. word:gsub("'", "'\\''") .. "'"
@@ -64,7 +71,7 @@ function format.table(rows, is_left)
       if is_left then left = is_left(c) end
       cells[c] = left and cell .. gap or gap .. cell
     end
-    lines[i] = format.line(table.concat(cells, '  ')):gsub('%s+$', '')
+    lines[i] = format.line(table.concat(cells, '  ')):match('^.*%S') or ''
   end
   return table.concat(lines, '\n')
 end

@@ -41,6 +41,15 @@ function tables.append(to, list)
   return to
 end
 
+--- The first n entries of a list, or all that there are. ({unpack(list, 1, n)} fails where n is
+--- about 8000 or more.)
+---@param list table ---@param n? integer nil: all ---@return table a new list
+function tables.first(list, n)
+  local out = {}
+  for i = 1, math.min(n or #list, #list) do out[i] = list[i] end
+  return out
+end
+
 --- The keys of a table that are strings or numbers, sorted as texts.
 ---@param map table ---@return (string|number)[]
 function tables.sorted_keys(map)

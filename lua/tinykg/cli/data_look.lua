@@ -38,7 +38,7 @@ end
 local function cut(t, n)
   local out = tables.merged(t)
   for _, name in ipairs{'history', 'triples', 'takers'} do
-    if t[name] and n > 0 then out[name] = json.array{unpack(t[name], 1, math.min(n, #t[name]))} end
+    if t[name] and n > 0 then out[name] = json.array(tables.first(t[name], n)) end
   end
   return out
 end

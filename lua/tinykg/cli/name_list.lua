@@ -1,4 +1,5 @@
 --- Lists of names in text files, one per line.
+local format = require 'tinykg.base.format'
 local must = require 'tinykg.base.must'
 local read_file = require 'tinykg.base.read_file'
 local utf8 = require 'tinykg.base.utf8'
@@ -13,7 +14,7 @@ return function(path)
   for line in (utf8.unmarked(text) .. '\n'):gmatch('([^\n]*)\n') do
     number = number + 1
     if line:find('%S') then
-      list[#list + 1] = {text = line:match('^%s*(.-)%s*$'),
+      list[#list + 1] = {text = format.trimmed(line),
                          where = ('%s:%d: '):format(shown, number)}
     end
   end

@@ -152,15 +152,27 @@ local function list_of(text, part)
   return list
 end
 
+local function given_twice(what, key) options.usage('%s: %s is given twice', what, key) end
+
+--- 'user:reader,item:3' as a table. ---@param option string of --data-set, for the message
+local function map_of(text, option)
+  local map, what = {}, '--data-set'
+  for part in (text .. ','):gmatch('(.-),') do
+    local key, value = part:match('^([%w_]+):(.+)$')
+    if not key then
+      options.usage("%s: %s: '%s' is not NAME:VALUE", what, option, part)
+    end
+    if map[key] ~= nil then given_twice(what, option .. ' of ' .. key) end
+    map[key] = tonumber(value) or value
+  end
+  return map
+end
+
 --- The value of an option of a data set: a number, a text, a list of numbers '0.8,0.1,0.1' or, as
 --- `data info` shows ratios, '0.8:0.1:0.1', or 'user:reader,item:3' by name.
-local function value_of(text)
+local function value_of(text, option)
   if text:find('^[%d%.]+:[%d%.:]+$') then return list_of(text, '[^:]+') end
-  if text:find(':', 1, true) then
-    local map = {}
-    for key, value in text:gmatch('([%w_]+):([^,]*)') do map[key] = tonumber(value) or value end
-    return map
-  end
+  if text:find(':', 1, true) then return map_of(text, option) end
   if text:find(',', 1, true) then return list_of(text, '[^,]+') end
   return tonumber(text) or text
 end
@@ -171,8 +183,6 @@ local function pair_of(item, what)
   if not key then options.usage("%s: '%s' is not key=value", what, item) end
   return key, value
 end
-
-local function given_twice(what, key) options.usage('%s: %s is given twice', what, key) end
 
 --- {'a=1', 'b=2'} as a table of texts. Refuses a key that is there twice.
 function options.pairs(list, what)
@@ -190,7 +200,7 @@ function options.of_data(list)
   local out, what = {}, '--data-set'
   for _, item in ipairs(list) do
     local key, text = pair_of(item, what)
-    local value, before = value_of(text), out[key]
+    local value, before = value_of(text, key), out[key]
     if before == nil then
       out[key] = value
     elseif not (text:find(':', 1, true) and type(before) == 'table' and #before == 0) then

@@ -157,15 +157,23 @@ local function write_list(path, count, name_of)
   write_lines(path, lines)
 end
 
+-- The least and the largest value of an option.
+local function limits(name)
+  if name == 'noise' then return 0, 1 end
+  if name == 'seed' then return 0, 2 ^ 53 end
+  return name == 'series' and 0 or name == 'items' and 8 or 1, 1e7
+end
+
 local function merged(options)
   local all = {}
   for name, value in pairs(defaults) do all[name] = value end
   for name, value in pairs(options or {}) do
     if defaults[name] == nil then error(("demo: no option '%s'"):format(name), 0) end
-    local low = (name == 'noise' or name == 'series' or name == 'seed') and 0 or 1
-    if type(value) ~= 'number' or value < low or (name ~= 'noise' and value % 1 ~= 0)
-      or (name == 'noise' and value > 1) or (name == 'items' and value < 8) then
-      error(('demo: %s = %s is out of range'):format(name, tostring(value)), 0)
+    local low, high = limits(name)
+    if type(value) ~= 'number' or not (value >= low and value <= high)
+      or (name ~= 'noise' and value % 1 ~= 0) then
+      error(('demo: %s = %s is out of range: %d to %.0f'):format(name, tostring(value), low, high),
+        0)
     end
     all[name] = value
   end
@@ -175,8 +183,9 @@ end
 local FILES = {['ratings_final.txt'] = true, ['kg_final.txt'] = true, ['user_list.txt'] = true,
   ['item_list.txt'] = true, ['entity_list.txt'] = true, ['relation_list.txt'] = true}
 
--- Errors: a folder that has other files than an earlier demo data set.
+-- Errors: no name; a folder that has other files than an earlier demo data set.
 local function check_folder(dir)
+  if type(dir) ~= 'string' or dir == '' then error('demo: the folder to write has no name', 0) end
   if lfs.attributes(dir, 'mode') ~= 'directory' then return end
   local users, found = io.open(dir .. '/user_list.txt'), false
   local made_here = users and (users:read(64) or ''):find('\nuser 0\t0\n', 1, true)

@@ -3,7 +3,8 @@
 --
 --   features.npy                    the rows
 --   features.npz, .safetensors      the rows as `features`; maybe the items' names as `items`:
---                                   texts (.npz), or numbers that are their names
+--                                   texts (.npz), or whole numbers that are their names, below
+--                                   2^24 where they are floats
 --   features.txt                    the item's name of each row, one per line; without it, and
 --                                   without `items`, row i (from 0) is of the item that is called i
 --
@@ -70,9 +71,26 @@ end
 local function lines_of(path)
   local text, list = utf8.unmarked(assert(read_file(path))), {}
   for line in text:gmatch('([^\n]*)\n?') do -- as names in tables are read
-    list[#list + 1] = line:match('^%s*(.-)%s*$')
+    list[#list + 1] = format.trimmed(line)
   end
   while list[#list] == '' do list[#list] = nil end
+  return list
+end
+
+local EXACT = 2 ^ 24 -- from here on float32 has not every whole number
+
+--- Numbers that are names as texts. Errors: a float that may have been another number.
+local function texts_of(path, items)
+  local values, n = items:values()
+  local is_float, list = items:dtype() ~= 'i32', {}
+  for i = 0, n - 1 do
+    local x = values[i]
+    if is_float and (x % 1 ~= 0 or math.abs(x) >= EXACT) then
+      refuse(path, 'items: number %d is %.9g, as a float that is no exact name: save items as '
+        .. 'integers or as texts', i + 1, x)
+    end
+    list[i + 1] = ('%d'):format(x)
+  end
   return list
 end
 
@@ -84,10 +102,7 @@ local function names_in(path, items)
     return nil
   end
   if not tensor.is(items) then return items, path .. ': items' end
-  local values, n = items:values()
-  local list = {}
-  for i = 0, n - 1 do list[i + 1] = ('%.14g'):format(values[i]) end
-  return list, path .. ': items'
+  return texts_of(path, items), path .. ': items'
 end
 
 --- The item of each row, -1 for none. Errors: another number of names, a name that is there twice.

@@ -6,6 +6,19 @@ local rows = require 'tinykg.data.rows'
 
 local filter = {}
 
+local single = ffi.new('float[1]')
+
+--- A test of ratings, which are float32: whether number i is at least the threshold. A threshold
+--- such as 0.7 is rounded as ratings are, so that a rating of 0.7 is not below it.
+---@param ratings ffi.cdata* float
+---@param threshold number
+---@return fun(i: number): boolean
+function filter.at_least(ratings, threshold)
+  single[0] = threshold
+  local least = single[0]
+  return function(i) return ratings[i] >= least end
+end
+
 --- Removes ratings below a threshold.
 ---@param all table
 ---@param threshold number
@@ -14,7 +27,7 @@ local filter = {}
 function filter.threshold(all, threshold)
   local ratings = all.ratings
   if not ratings then error('rating_threshold: the interactions have no ratings', 0) end
-  return rows.filter(all, function(i) return ratings[i] >= threshold end)
+  return rows.filter(all, filter.at_least(ratings, threshold))
 end
 
 --- Marks what is in fewer than `least` interactions as dead. Returns whether there was such.

@@ -31,7 +31,7 @@ function find.close(names, text, count)
     if d then found[#found + 1] = {id = id, near = -d} end
   end
   tables.sort_largest(found, 'near', 'id')
-  return tables.map({unpack(found, 1, count or 3)}, function(one) return names:label(one.id) end)
+  return tables.map(tables.first(found, count or 3), function(one) return names:label(one.id) end)
 end
 
 --- The id with this title or label, if there is only one.
@@ -56,10 +56,10 @@ local MOST_COMMAS = 8 -- in a name, so that a long list is not joined in all way
 --- The name that begins at part `first` of a text split at commas, and its last part.
 local function name_at(names, parts, first)
   for last = math.min(first + MOST_COMMAS, #parts), first + 1, -1 do
-    local name = table.concat(parts, ',', first, last):match('^%s*(.-)%s*$')
+    local name = format.trimmed(table.concat(parts, ',', first, last))
     if find.exact(names, name) then return name, last end
   end
-  return parts[first]:match('^%s*(.-)%s*$'), first
+  return format.trimmed(parts[first]), first
 end
 
 --- 'a,b,c' as a list of texts. A comma in a name of the data set separates nothing.

@@ -12,6 +12,7 @@ local choose = require 'tinykg.data.formats'
 local controls = require 'tinykg.data.controls'
 local arrays = require 'tinykg.engine.arrays'
 local cache = require 'tinykg.data.cache'
+local check_format = require 'tinykg.data.options.of_format'
 local clock = require 'tinykg.base.clock'
 local add_warnings = require 'tinykg.data.warnings'
 local features = require 'tinykg.data.features'
@@ -73,16 +74,29 @@ local function check_labels(raw)
   end
 end
 
--- Removes repeated pairs: of several rows the latest stays. Removes from given parts the pairs of
--- earlier ones.
+-- Counts interactions of a part that are in another too, with a warning.
+local function count_overlap(raw, n, part, other)
+  raw.dropped.overlap = raw.dropped.overlap + n
+  if n > 0 then
+    warn(raw, '%d %s interactions are in %s too: dropped from %s', n, part, other, part)
+  end
+end
+
+-- Removes repeated pairs: of several rows the latest stays. Where rows have parts, a pair stays in
+-- the part where it is first.
 local function drop_repeats(raw)
   local dropped, contradictions = raw.dropped, 0
   for _, name in ipairs { 'all', 'train', 'valid', 'test' } do
     if raw[name] then
-      local gone, against
-      raw[name], gone, against = rows.distinct(raw[name], raw.users)
-      dropped.duplicates = dropped.duplicates + gone
+      local gone, against, overlaps
+      raw[name], gone, against, overlaps = rows.distinct(raw[name], raw.users)
       contradictions = contradictions + against
+      for key = 0, 8 do
+        local n = overlaps[key] or 0
+        gone = gone - n
+        count_overlap(raw, n, split.parts[math.floor(key / 3) + 1], split.parts[key % 3 + 1])
+      end
+      dropped.duplicates = dropped.duplicates + gone
     end
   end
   if contradictions > 0 then
@@ -104,14 +118,14 @@ local function without(part, other, users)
   return kept, gone
 end
 
+-- Removes from given parts the pairs of earlier ones.
 local function drop_overlaps(raw)
   if not raw.train then return end
   if raw.valid then raw.train = without(raw.train, raw.valid, raw.users) end
   local seen = raw.valid and rows.concat { raw.train, raw.valid } or raw.train
-  raw.test, raw.dropped.overlap = without(raw.test, seen, raw.users)
-  if raw.dropped.overlap > 0 then
-    warn(raw, '%d test interactions are in train too: dropped from test', raw.dropped.overlap)
-  end
+  local gone
+  raw.test, gone = without(raw.test, seen, raw.users)
+  count_overlap(raw, gone, 'test', 'train')
 end
 
 -- Replaces the parts by apply(list of parts), which returns as many.
@@ -170,8 +184,8 @@ local function add_negatives(raw, seed)
   end
 end
 
--- The split that came with the rows, unless options have another.
-local function take_parts(raw, options)
+-- Forgets the split that came with the rows where options have another.
+local function choose_parts(raw, options)
   local all = raw.all
   if not all or not all.parts then return end
   if options.split or options.ratios then
@@ -182,6 +196,12 @@ local function take_parts(raw, options)
   for i = 0, options.valid_ratio and all.n - 1 or -1 do
     if all.parts[i] == 1 then all.parts[i] = 0 end
   end
+end
+
+-- Takes the split that came with the rows.
+local function take_parts(raw)
+  local all = raw.all
+  if not all or not all.parts then return end
   raw.train, raw.valid, raw.test = split.given(all)
   if raw.valid.n == 0 then raw.valid = nil end
   if raw.train.n == 0 then error('no interactions are for training', 0) end
@@ -207,6 +227,10 @@ local function make_split(raw, options)
   local left = raw.all or raw.dropped.kcore and raw.train
   if left and left.n == 0 then none_left(raw, options) end
   if raw.all then
+    if options.valid_ratio then
+      error('option valid_ratio: it is for sets with train and test of their own; here '
+        .. 'ratios=0.8:0.1:0.1, say, is for all three parts', 0)
+    end
     local method = options.split or raw.split
     local ratios = options.ratios or raw.ratios or defaults.ratios
     raw.train, raw.valid, raw.test, raw.split_name = split.apply(raw.all, raw.users, method,
@@ -266,25 +290,15 @@ local function note_weights(raw)
   note('triples', raw.graph.weights, raw.graph.n)
 end
 
-local function check_columns(source, columns)
-  local field = columns and (columns.weight and 'weight' or columns.triple_weight
-    and 'triple_weight')
-  if field and not source.has_attributes then
-    error(('option columns: %s: files of %s have no such column'):format(field, source.name), 0)
-  end
-end
-
 local function build(dir, options)
   local source, warning = choose.of_folder(dir, options.format)
-  check_columns(source, options.columns)
-  if options.attributes and not source.has_attributes then
-    error(('option attributes: %s has no table of items'):format(source.name), 0)
-  end
+  check_format(source, options)
   local raw = source.load(dir, options)
   raw.warnings[#raw.warnings + 1] = warning
   raw.dropped = { duplicates = 0, triples = 0, overlap = 0, ratings = 0 }
   raw.seed = options.seed or defaults.seed
   check_labels(raw)
+  choose_parts(raw, options)
   apply_threshold(raw, options)
   drop_repeats(raw)
   drop_overlaps(raw)
@@ -292,7 +306,7 @@ local function build(dir, options)
   local labelled = raw.all and raw.all.labels
   local task = options.task or raw.task or (labelled and 'ctr' or 'ranking')
   local needs_negatives = task == 'ctr' and not labelled
-  take_parts(raw, options)
+  take_parts(raw)
   -- Negatives are added before the split; given parts get theirs after validation is split off.
   if needs_negatives and raw.all then add_negatives(raw, raw.seed) end
   make_split(raw, options)
@@ -332,7 +346,8 @@ end
 --- Loads the data set of a folder. Its files tell the format. Errors name the file, and the line if
 -- there is one.
 --
--- Options, as `--data-set name=value` on the command line:
+-- Options, as `--data-set name=value` on the command line. One that says nothing to the set, such
+-- as `ids` where files have names, is an error:
 --   format            'kgat', 'kgcn', 'recbole' or 'plain'
 --   columns           of plain tables, {user = 'reader', item = 3}: by name, or by number from 1;
 --                     also of RecBole's: 'weight' of interactions, which losses weigh them by, and
@@ -354,7 +369,7 @@ end
 --   at                '2024-01-31': with split 'time', test is what is of that day or later, and
 --                     validation the last of the rest; of two dates the first is that of validation
 --   ratios            {0.8, 0.1, 0.1}: train, valid, test
---   valid_ratio       of train for validation if only train and test are given: 0.1
+--   valid_ratio       of train for validation if train and test are given: 0.1
 --   kg                'none' leaves the triples out, 'shuffled' shuffles their tails: controls of
 --                     whether the graph helps
 --   order             'given'; 'bfs': ids breadth first from the most connected, so that rows of

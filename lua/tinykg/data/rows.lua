@@ -65,6 +65,24 @@ local function latest(from, order, first, last)
   return best
 end
 
+-- Moves the rows of a pair that are in the part of its first row before the others. Returns where
+-- the last of them is, and counts the others.
+local function own_part(from, order, first, last, overlaps)
+  local parts, own = from.parts, first
+  if not parts then return last end
+  local stays = parts[order[first]]
+  for i = first + 1, last do
+    if parts[order[i]] == stays then
+      own = own + 1
+      order[own] = order[i]
+    else
+      local key = 3 * parts[order[i]] + stays
+      overlaps[key] = (overlaps[key] or 0) + 1
+    end
+  end
+  return own
+end
+
 -- Whether the rows of a pair have both labels.
 local function contradict(labels, order, first, last)
   for i = first + 1, last do
@@ -87,14 +105,17 @@ local PLACE = { users = true, items = true, parts = true }
 local LATEST = { labels = true, ratings = true, times = true }
 
 --- Removes repeated pairs of user and item. A pair stays at its first position, with label, rating
---- and time of its latest row: by time, else by position. Weights of its rows add up.
+--- and time of its latest row: by time, else by position. Weights of its rows add up. Where rows
+--- have parts, only those in the part of the first one count.
 ---@param from table
 ---@param users number
 ---@return table kept
 ---@return number dropped
 ---@return number contradictions pairs with both labels
+---@return table<number, number> overlaps how many rows of part p were dropped since their pair is
+---  in part q, by 3 * p + q
 function rows.distinct(from, users)
-  local csr, contradictions = rows.csr(from, users), 0
+  local csr, contradictions, overlaps = rows.csr(from, users), 0, {}
   local positions, source, n = arrays.ints(from.n), arrays.ints(from.n), 0
   local weights = from.weights and arrays.floats(from.n)
   for user = 0, users - 1 do
@@ -102,21 +123,18 @@ function rows.distinct(from, users)
     while first < stop do
       local last = first
       while last + 1 < stop and csr.items[last + 1] == csr.items[first] do last = last + 1 end
-      local stays = last > first and latest(from, csr.order, first, last) or csr.order[first]
-      source[csr.order[first]] = 1 + stays
-      if weights then
-        weights[csr.order[first]] = summed_weight(from, csr.order, first, last, stays)
-      end
-      if last > first and contradict(from.labels, csr.order, first, last) then
-        contradictions = contradictions + 1
-      end
+      local own, at = own_part(from, csr.order, first, last, overlaps), csr.order[first]
+      local stays = own > first and latest(from, csr.order, first, own) or at
+      source[at] = 1 + stays
+      if weights then weights[at] = summed_weight(from, csr.order, first, own, stays) end
+      if contradict(from.labels, csr.order, first, own) then contradictions = contradictions + 1 end
       n, first = n + 1, last + 1
     end
   end
   csr:free()
   if n == from.n then
     arrays.free(positions, source, weights)
-    return from, 0, 0
+    return from, 0, 0, overlaps
   end
   local count = 0
   for i = 0, from.n - 1 do
@@ -130,7 +148,7 @@ function rows.distinct(from, users)
   for name, values in pairs(rows.take(from, source, n, LATEST)) do kept[name] = values end
   kept.weights = weights
   arrays.free(positions, source)
-  return kept, from.n - n, contradictions
+  return kept, from.n - n, contradictions, overlaps
 end
 
 --- The label that all rows have; nil if there are two, or none.

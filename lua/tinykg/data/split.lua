@@ -102,13 +102,20 @@ function methods.leave_one_out(all, users, _, seed)
   return per_user(all, users, rank, function(n) return n > 2 and 1 or 0, n > 1 and 1 or 0 end)
 end
 
+local DAYS = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 }
+
+local function days_in(year, month)
+  local leap = year % 4 == 0 and (year % 100 ~= 0 or year % 400 == 0)
+  return month == 2 and leap and 29 or DAYS[month] or 0
+end
+
 -- Seconds since 1970 of a date '2024-01-31' (UTC) or a number; nil for what is neither.
 local function seconds_of(date)
   if type(date) == 'number' then return date end
   local year, month, day = tostring(date):match('^(%d%d%d%d)%-(%d%d)%-(%d%d)$')
   if not year then return nil end
   year, month, day = tonumber(year), tonumber(month), tonumber(day)
-  if month < 1 or month > 12 or day < 1 or day > 31 then return nil end
+  if day < 1 or day > days_in(year, month) then return nil end
   local y = month > 2 and year or year - 1 -- years that begin in March, as leap days end them
   local days = 365 * y + math.floor(y / 4) - math.floor(y / 100) + math.floor(y / 400)
     + math.floor((153 * ((month + 9) % 12) + 2) / 5) + day - 1

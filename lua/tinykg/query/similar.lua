@@ -102,7 +102,7 @@ return function(run, kind, name, k)
     if other ~= id then found[#found + 1] = {id = other, alike = alike[other]} end
   end
   tables.sort_largest(found, 'alike', 'id')
-  local list = {unpack(found, 1, math.min(#found, k or 20))}
+  local list = tables.first(found, k or 20)
   if kind == 'items' then recommender.describe(names, list) end
   for rank, one in ipairs(list) do one.rank, one.name = rank, names:label(one.id) end
   return {of = names:label(id), by = ranked and 'vectors' or 'scores', list = list}

@@ -49,7 +49,7 @@ end
 local function begin(self, trial, rung)
   trial.rung, trial.epochs = rung, self.rungs[rung]
   self.tasks[#self.tasks + 1] = {trial = trial, rung = rung, left = #trial.jobs}
-  self.queue = {unpack(trial.jobs)}
+  self.queue = tables.first(trial.jobs)
   return true
 end
 

@@ -94,9 +94,9 @@ local function fewest(moves, fits)
   if not fits(moves) then return nil end
   while high - low > 1 do
     local middle = math.floor((low + high) / 2)
-    if fits({unpack(moves, 1, middle)}) then high = middle else low = middle end
+    if fits(tables.first(moves, middle)) then high = middle else low = middle end
   end
-  return {unpack(moves, 1, high)}
+  return tables.first(moves, high)
 end
 
 local function moved_later(list, i)
@@ -258,7 +258,7 @@ end
 --- bytes that an epoch moves.
 local function rows_of(self, first, turned)
   return tables.map(turned, function(t, i)
-    local from = setup_after(first, {unpack(turned, 1, i - 1)})
+    local from = setup_after(first, tables.first(turned, i - 1))
     local to = changed(from, t.change)
     local before, after = self:plan(from), self:plan(to)
     return {name = t.knob.name, from = t.knob.value(self, from), to = t.knob.value(self, to),

@@ -130,6 +130,18 @@ end)
 describe('lengths of lists', function()
   teardown(fixtures.clean)
 
+  it('may be thousands', function()
+    local rows = {'user,item,split', 'u,i0,test'}
+    for i = 1, 9000 do rows[i + 2] = ('%s,i%d,train'):format(i % 2 == 0 and 'u' or 'v', i) end
+    local dir = fixtures.dir{['data/interactions.csv'] = rows}
+    prints(('run bpr-mf --data %s/data --set epochs=1 --set dim=4 --quiet --out %s/run'):format(dir,
+                                                                                             dir))
+    local found = json.decode(prints(('similar %s/run --item i1 -k 8500 --json'):format(dir)))
+    assert.equal(8500, #found.list)
+    assert.equal(8501 + 1, select(2, prints(('similar %s/run --item i1 -k 8500'):format(dir))
+      :gsub('\n', '')))
+  end)
+
   it('are an option, by which it stops early', function()
     local dir = fixtures.dir()
     prints('data demo ' .. dir .. '/data --users 60 --items 40')

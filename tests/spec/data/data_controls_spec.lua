@@ -104,9 +104,11 @@ describe('a split at a date', function()
 
   it('says what is wrong', function()
     local function says(options) return fixtures.message(sets.plain, rows, nil, options) end
-    for _, at in ipairs{'soon', '2024-13-01', {'2024-02-01', '2024-01-01'}} do
+    for _, at in ipairs{'soon', '2024-13-01', {'2024-02-01', '2024-01-01'}, '2024-02-30',
+                        '2023-02-29', '1900-02-29', '2024-04-31', '2024-00-10', '2024-01-00'} do
       assert.matches('^data: option at: .- is not a date as 2024%-01%-31', says{at = at})
     end
+    assert.matches('^time at 2024%-02%-29: .- has no rows', says{at = '2024-02-29'})
     assert.equal('option at: it is for split=time, not ratio',
                  says{split = 'ratio', at = '2024-01-31'})
     assert.equal('time at 2030-01-01: test has no rows: times are 2023-12-31 to 2024-02-01',

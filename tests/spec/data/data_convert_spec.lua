@@ -143,6 +143,13 @@ describe('data convert', function()
     end
   end)
 
+  it('refuses folders without a name', function()
+    local dir = set_dir 'plain'
+    shell.refuses("data convert " .. dir .. " '' --force --to plain", 1,
+      'data convert: the folder to write has no name')
+    shell.refuses("data info ''", 1, 'the name of the data set is empty')
+  end)
+
   it('writes KGAT files as that family reads them', function()
     local to, out = convert(set_dir 'plain', 'kgat')
     assert.same({ 'entity_list.txt', 'item_list.txt', 'kg_final.txt', 'relation_list.txt',

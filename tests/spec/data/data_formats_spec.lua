@@ -227,6 +227,27 @@ describe('data.load: KGCN', function()
     assert.matches('1 ratings of items without an entity', tostring(d:info()))
   end)
 
+  it('has one item for each raw one, though two share an entity or one has two lines', function()
+    local dir = fixtures.dir(with(raw, { ['item_index2entity_id.txt'] = { '10\te10',
+      '20\te20', '30\te20', '10\te10', '40\te40', '20\te50', '60\te10' } }))
+    local d = data.load(dir, { task = 'ranking', ratios = { 1, 0, 0 } })
+    assert.same({ '10', '20', '30', '40', '60' }, names_of(d.names.items))
+    assert.same({ 'e10', 'e20', '30', 'e40', '60', 'rock', 'Rome' }, names_of(d.names.entities))
+    assert.same({ '1 0 5', '0 1 6', '5 0 0' }, triples_of(d.graph))
+    assert.same({ '0 1', '0 2', '1 0', '1 1' }, all_pairs(d))
+    local file = dir .. '/item_index2entity_id.txt'
+    assert.same({ file .. ':3: an entity that an earlier item has: this item gets one of its own '
+      .. '(and 1 more)', file .. ':6: an item that is there before: ignored' },
+      { d.warnings[1], d.warnings[2] })
+    -- Final files with ids of these lines, and kg.txt for their graph.
+    fixtures.write(dir .. '/item_index2entity_id.txt', { '10\te10', '20\te10', '30\te20' })
+    fixtures.write(dir .. '/ratings_final.txt', { '0\t0\t1', '0\t2\t0', '1\t1\t1' })
+    d = data.load(dir)
+    assert.same({ '10', '20', '30' }, names_of(d.names.items))
+    assert.same({ '2 0 3', '0 1 4', '3 0 0' }, triples_of(d.graph))
+    assert.matches('index2entity_id.txt:2: an entity that an earlier item has', d.warnings[1])
+  end)
+
   it('applies the threshold of movies; what was rated low is no negative', function()
     local set = with(raw, {
       ['user_artists.dat'] = false,

@@ -43,12 +43,42 @@ describe('looking into a data set', function()
     refuses('data head ' .. dir .. ' -n -1', 2, '%-n')
   end)
 
+  it('shows as many rows as are asked for', function()
+    local rows, triples = {'user,item,split', 'ann,x1,valid'}, {'head,relation,tail'}
+    for i = 1, 9000 do
+      rows[i + 2], triples[i + 1] = ('ann,x%d,train'):format(i + 1), ('x%d,by,woolf'):format(i)
+    end
+    local many = fixtures.dir{['interactions.csv'] = rows, ['kg.csv'] = triples}
+    for command, key in pairs{['user %s ann'] = 'history', ['entity %s woolf'] = 'triples'} do
+      local text = prints('data ' .. command:format(many) .. ' -n 8500')
+      assert.equal(8502, select(2, text:gsub('\n', '')))
+      assert.matches('%.%.%. and 50[01] more\n$', text)
+      local found = json.decode(prints('data ' .. command:format(many) .. ' --json -n 8999'))
+      assert.equal(8999, #found[key])
+    end
+  end)
+
   it('aligns names of any script', function()
     local names = fixtures.dir{['interactions.csv'] = {'user,item,split', 'Jürgen,книга,train',
       'ann,本,train', 'e\204\129va,x,train'}}
     assert.matches('\n   Jürgen  книга\n   ann     本\n   e\204\129va     x\n',
                    prints('data head ' .. names))
     assert.equal(8, require('tinykg.base.utf8').columns('日本🎬x\255'))
+  end)
+
+  it('takes no longer for a long name than for many short ones', function()
+    local long = ('x'):rep(80000)
+    local set = require('tinykg.data').load(fixtures.dir{['interactions.csv'] = {
+      'user,item,split', ('%s,a,train'):format(long), 'u,b,train'}})
+    local began = os.clock()
+    local text = tostring(set:head())
+    assert.is_true(os.clock() - began < 3) -- 10 s where the blanks behind u are looked at in pairs
+    assert.matches('\n   x+  a\n   u +b\n', text)
+    local blanks, trimmed = (' '):rep(80000), require('tinykg.base.format').trimmed
+    began = os.clock()
+    assert.equal('a' .. blanks .. 'b', trimmed('\t a' .. blanks .. 'b '))
+    assert.equal('', trimmed(blanks))
+    assert.is_true(os.clock() - began < 1)
   end)
 
   it('leaves out what a user did not take', function()

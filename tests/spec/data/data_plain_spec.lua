@@ -36,6 +36,17 @@ describe('plain tables', function()
     assert.same('x', data.names.entities:name(3))
   end)
 
+  it('are separated as the name of the file says, whatever that of a folder', function()
+    for folder, file in pairs{['exp.tsv'] = 'interactions.csv', ['v1.csv'] = 'interactions.tsv',
+                              ['a.csv.d'] = 'interactions.txt'} do
+      local gap = file:find('csv') and ',' or '\t'
+      local dir = fixtures.dir{[folder .. '/' .. file] = {
+        'user' .. gap .. 'item', 'u' .. gap .. 'a', 'u' .. gap .. 'b;c'}}
+      local data = tk.data.load(dir .. '/' .. folder)
+      assert.same({1, 2, 'b;c'}, {data.users, data.items, data.names.items:name(1)})
+    end
+  end)
+
   it('name the line of what is wrong', function()
     assert.equal('DIR/interactions.csv:3: 1 column separated by semicolons, expected 2',
                  sets.fails{['interactions.csv'] = {'user;item', 'a;b', 'c'}})
@@ -81,6 +92,51 @@ describe('plain tables', function()
       assert.matches('train 2, valid 1, test 1 %(ratio 0.5:0.25:0.25%)',
                      shell.prints(('data info %s --data-set ratios=%s'):format(dir, ratios)))
     end
+  end)
+
+  it('are filtered by a kcore of users and items, and by nothing that is neither', function()
+    local files = {['interactions.csv'] = {'user,item', 'u,a', 'u,b', 'v,a', 'w,c'}}
+    assert.equal(2, sets.load(files, {kcore = {user = 1, item = 2}, ratios = {1, 0, 0}}).users)
+    for text, kcore in pairs{['users:5'] = {users = 5}, ['item:2,itm:9'] = {item = 2, itm = 9},
+                             ['5,3'] = {5, 3}, ['2,user:1'] = {2, user = 1}, [''] = {}} do
+      assert.equal(('data: option kcore: %s is not an integer from 0, or { user = n, item = n }')
+                   :format(text), sets.fails(files, {kcore = kcore}))
+    end
+    local info = 'data info ' .. fixtures.dir(files) .. ' --data-set '
+    for _, kcore in ipairs{'users:9', '5,3', 'user:9,itm:9', ':9,user:2', 'user:x'} do
+      shell.refuses(info .. 'kcore=' .. kcore, kcore:find('^:') and 2 or 1, 'kcore')
+    end
+    shell.refuses(info .. 'kcore=user:1,9', 2, "%-%-data%-set: kcore: '9' is not NAME:VALUE")
+    shell.refuses(info .. 'columns=user:uid,item:isbn,rating', 2,
+                  "%-%-data%-set: columns: 'rating' is not NAME:VALUE")
+    shell.refuses(info .. 'columns=user:uid,user:id', 2, 'columns of user is given twice')
+    for _, options in ipairs{{ratios = {.8, .1, .1, x = 1}}, {attributes = {'a', x = 'b'}},
+                             {at = {'2024-01-01', x = 1}}} do
+      assert.matches('^data: option %l+: .*x:', sets.fails(files, options))
+    end
+  end)
+
+  it('may have other names for user and item in users.csv and items.csv too', function()
+    local files = {['interactions.csv'] = {'uid,isbn', 'u,a', 'u,b'},
+      ['items.csv'] = {'ISBN,entity,title', 'a,Q1,Alpha', 'd,,Delta'},
+      ['users.csv'] = {'uid,age', 'v,30'}, ['kg.csv'] = {'head,relation,tail', 'Q1,r,x'}}
+    local options = {columns = {user = 'uid', item = 'isbn'}, ratios = {1, 0, 0}}
+    local data = sets.load(files, options)
+    assert.same({2, 3, 0}, {data.users, data.items, data.graph.heads[0]})
+    assert.equal('Delta', data.names.items.titles[2])
+    -- As they are called by default, whatever those of the interactions are.
+    files['items.csv'] = {'item,title', 'a,Alpha'}
+    assert.equal('Alpha', sets.load(files, options).names.items.titles[0])
+    files['items.csv'], files['users.csv'] = {'book,genre', 'a,x'}, {'name', 'v'}
+    data = sets.load(files, options)
+    assert.same({1, 2}, {data.users, data.items})
+    sets.said(data.notes, '^items.csv: not read: it has no column item$')
+    sets.said(data.notes, '^users.csv: not read: it has no column user$')
+    assert.equal('option attributes: DIR/items.csv is not read: it has no column item',
+      sets.fails(files, {columns = options.columns, attributes = 'genre'}))
+    files['interactions.csv'] = {'uid,isbn,genre', 'u,a,1'}
+    options.columns.item = 2 -- a number is of the interactions alone
+    sets.said(sets.load(files, options).notes, '^items.csv: not read: it has no column item$')
   end)
 
   it('say when names are not UTF-8', function()

@@ -42,6 +42,22 @@ describe('repeated interactions', function()
     end
   end)
 
+  it('as high as the threshold stay, also where a threshold has decimals', function()
+    local lines = { 'user,item,rating', 'u1,a1,0.7', 'u1,a2,0.6', 'u2,a1,0.7', 'u2,a3,0.8',
+      'u3,a2,0.9', 'u3,a3,4.1' }
+    for threshold, count_left in pairs { [0.6] = 6, [0.7] = 5, [0.8] = 3, [4.1] = 1 } do
+      local set = plain(lines, nil, { rating_threshold = threshold })
+      assert.equal(count_left, count(set))
+      said(set.notes, ('^%d ratings? below %g dropped$'):format(6 - count_left, threshold))
+    end
+    local raw = load({ ['ratings.csv'] = { 'userId,movieId,rating,timestamp', '1,10,0.7,9',
+      '2,10,0.6,9', '3,20,0.8,9' }, ['kg.txt'] = { 'e10\tgenre\tx' },
+      ['item_index2entity_id.txt'] = { '10\te10', '20\te20' } },
+      { rating_threshold = 0.7, task = 'ranking' })
+    assert.same({ '1', '3' }, names_of(raw.names.users))
+    assert.equal(2, count(raw))
+  end)
+
   it('count where one pair of each user was rated twice', function()
     local lines = { 'user,item,rating' }
     for u = 1, 5 do
@@ -73,6 +89,34 @@ describe('repeated interactions', function()
     assert.same({ '0 0 0', '0 1 1', '0 2 0' }, fixtures.pairs_of(set.train))
     said(set.warnings, '^1 interaction has label 1 and label 0: the latest counts$')
     said(set.warnings, '^2 repeated interactions dropped$')
+  end)
+
+  it('of a given split stay in their first part, with what that part says of them', function()
+    local head = 'user_id:token\titem_id:token\tlabel:float\ttimestamp:float'
+    local files = { ['x.train.inter'] = { head, '1\ta\t0\t5', '1\tb\t1\t6', '2\tb\t1\t7',
+      '2\tc\t0\t8', '1\ta\t0\t4' }, ['x.valid.inter'] = { head, '2\tb\t0\t60', '2\ta\t1\t9' },
+      ['x.test.inter'] = { head, '1\ta\t1\t50', '2\ta\t0\t70', '1\tc\t0\t3' } }
+    local set = load(files)
+    assert.same({ '0 0 0', '0 1 1', '1 1 1', '1 2 0' }, fixtures.pairs_of(set.train))
+    assert.same({ 5, 6, 7, 8 }, fixtures.list(set.train.times, 4))
+    assert.same({ '1 0 1' }, fixtures.pairs_of(set.valid))
+    assert.same({ '0 2 0' }, fixtures.pairs_of(set.test))
+    said(set.warnings, '^1 test interactions are in train too: dropped from test$')
+    said(set.warnings, '^1 test interactions are in valid too: dropped from test$')
+    said(set.warnings, '^1 valid interactions are in train too: dropped from valid$')
+    said(set.warnings, '^1 repeated interaction dropped$')
+    for _, text in ipairs(set.warnings) do assert.is_nil(text:find('label 1 and label 0')) end
+    -- What validation says counts where it is train's; the latest of all with a split anew.
+    assert.equal(0, load(files, { valid_ratio = 0 }).train.labels[2])
+    set = load(files, { ratios = { 1, 0, 0 } })
+    assert.same({ '0 0 1', '0 1 1', '0 2 0', '1 0 0', '1 1 0', '1 2 0' },
+      fixtures.pairs_of(set.train))
+    said(set.warnings, '^3 interactions have label 1 and label 0: the latest counts$')
+    -- A column of plain tables: weights add up in the part alone.
+    set = plain({ 'user,item,w,split', 'u,a1,1,test', 'u,a1,4,train', 'u,a2,1,train',
+      'u,a1,2,test' }, nil, { columns = { weight = 'w' }, valid_ratio = 0 })
+    assert.same({ 1, 1, 3 }, { set.train.n, set.test.n, set.test.weights[0] })
+    said(set.warnings, '^1 train interactions are in test too: dropped from train$')
   end)
 
   it('of which none is left say what took them', function()
@@ -265,6 +309,24 @@ describe('attributes', function()
     assert.equal('An Item', set.names.items.titles[0])
   end)
 
+  it('are not the columns of items and their entities; a title stays one', function()
+    local contents = { ['interactions.csv'] = { 'user,item', 'u1,a', 'u1,b', 'u2,c' },
+      ['kg.csv'] = { KG[1], 'Q1,is,g' },
+      ['items.csv'] = { 'item,title,entity,genre', 'c,Gamma,,x|y', 'a,Alpha,Q1,x', 'b,Beta,,y' } }
+    local set = load(contents, { attributes = { 'title', 'genre' } })
+    assert.same({ 'Q1 genre genre:x', 'Q1 is g', 'Q1 title title:Alpha', 'b genre genre:y',
+      'b title title:Beta', 'c genre genre:x', 'c genre genre:y', 'c title title:Gamma' },
+      triples(set))
+    assert.same({ [0] = 'Alpha', 'Beta', 'Gamma' }, set.names.items.titles)
+    for _, name in ipairs { 'item', 'entity' } do
+      assert.equal(('option attributes: column %s says which item a row is of: it is no attribute')
+        :format(name), fails(contents, { attributes = { 'genre', name } }))
+    end
+    assert.matches('column item_id says which item', fails({
+      ['x.inter'] = 'user_id:token\titem_id:token\nu\ti\n', ['x.item'] = 'item_id:token\ni\n' },
+      { attributes = 'item_id' }))
+  end)
+
   it('are kept by convert', function()
     local _, dir = plain(rows, { ['items.csv'] = items })
     for _, format in ipairs { 'plain', 'recbole', 'kgat' } do
@@ -285,6 +347,42 @@ describe('attributes', function()
       fails({ ['train.txt'] = '0 1\n', ['test.txt'] = '0 0\n' }, { attributes = 'author' }))
     assert.equal("option attributes: x.item has no column 'author'",
       fails({ ['x.inter'] = 'user_id:token\titem_id:token\nu\ti\n' }, { attributes = 'author' }))
+  end)
+end)
+
+describe('options that say nothing to a data set', function()
+  after_each(fixtures.clean)
+
+  local table_files = { ['interactions.csv'] = { 'user,item,timestamp', 'u,a,1', 'u,b,2',
+    'u,c,3' } }
+  local kgat = { ['train.txt'] = '0 1\n', ['test.txt'] = '0 0\n' }
+  local kgcn = { ['ratings_final.txt'] = '0 1 1\n0 0 0\n' }
+  local kgcn_raw = { ['item_index2entity_id.txt'] = 'a\te\n',
+    ['ratings.dat'] = 'u::a::5::1\n', ['kg.txt'] = 'e\tr\tx\n' }
+  local recbole = { ['x.inter'] = 'user_id:token\titem_id:token\nu\ti\n' }
+
+  it('are refused', function()
+    for name, contents in pairs { kgat = kgat, kgcn = kgcn, recbole = recbole } do
+      assert.equal(('option columns: user: files of %s have no such column, or under a name of '
+        .. 'their own'):format(name), fails(contents, { columns = { user = 'uid' } }))
+    end
+    for name, contents in pairs { plain = table_files, recbole = recbole } do
+      assert.equal('option ids: files of ' .. name .. ' have names, no ids to keep or to renumber',
+        fails(contents, { ids = 'compact' }))
+    end
+    assert.matches('^option ids: raw files of kgcn have names', fails(kgcn_raw, { ids = 'given' }))
+    for _, contents in ipairs { table_files, recbole, kgcn, kgcn_raw } do
+      assert.matches('^option valid_ratio: it is for sets with train and test of their own',
+        fails(contents, { valid_ratio = 0.2 }))
+    end
+    local ratios = { 0.6, 0.2, 0.2 }
+    assert.equal('data: option ratios: split=leave_one_out splits without shares',
+      fails(table_files, { split = 'leave_one_out', ratios = ratios }))
+    assert.equal('data: option ratios: at with two dates splits without shares',
+      fails(table_files, { at = { 2, 3 }, ratios = ratios }))
+    assert.equal('option columns: head: kg.nt has no columns', fails(fixtures.merged(table_files,
+      { ['kg.nt'] = '<a> <r> <x> .\n' }), { columns = { head = 'h' } }))
+    assert.equal(1, load(table_files, { at = 3, ratios = { 0.5, 0.5, 0 } }).test.n)
   end)
 end)
 

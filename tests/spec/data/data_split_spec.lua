@@ -400,6 +400,11 @@ describe('the demo', function()
     assert.same({ 20, 30, made.entities }, { set.users, set.items, set.entities })
     assert.matches("no option 'user'", fixtures.message(demo.write, dir, { user = 3 }))
     assert.matches('items = 2 is out of range', fixtures.message(demo.write, dir, { items = 2 }))
+    for _, seed in ipairs { 1e300, 2 ^ 53 + 2, -1, 0.5, 0 / 0 } do
+      assert.matches('^demo: seed = .- is out of range: 0 to 9007199254740992$',
+        fixtures.message(demo.write, dir, { seed = seed }))
+    end
+    assert.equal('demo: the folder to write has no name', fixtures.message(demo.write, ''))
     assert.matches('cannot be made', fixtures.message(demo.write, '/proc/none/x'))
   end)
 end)

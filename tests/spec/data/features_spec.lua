@@ -7,6 +7,7 @@ local restore = require 'tinykg.data.restore'
 local store = require 'tinykg.store'
 local fixtures = require 'tests.support.fixtures'
 local posix = require 'tinykg.base.posix'
+local shell = require 'tests.support.shell'
 
 local FILES = { ['interactions.csv'] = { 'user,item', 'ann,a1', 'ann,a2', 'bob,a3', 'bob,a1',
   'cy,a2', 'cy,a4' }, ['kg.csv'] = { 'head,relation,tail', 'a1,is,x', 'a2,is,y' } }
@@ -82,6 +83,11 @@ describe('data.features', function()
         items = tk.ids { 30, 20 } })
     end, { ['interactions.csv'] = { 'user,item', '1,20', '1,30', '2,20', '2,30' } }))
     assert.same({ ['20'] = { 8 }, ['30'] = { 9 } }, by_name(named))
+    named = data.load(folder(function(dir)
+      tk.save(dir .. '/features.npz', { features = tk.tensor { { 9 }, { 8 } },
+        items = tk.tensor { 16777215, 20 } })
+    end, { ['interactions.csv'] = { 'user,item', '1,20', '1,16777215', '2,20', '2,16777215' } }))
+    assert.same({ ['20'] = { 8 }, ['16777215'] = { 9 } }, by_name(named))
   end)
 
   it('follow their items through order, k-core, the cache and old numbers', function()
@@ -96,6 +102,19 @@ describe('data.features', function()
     local again = restore.of(other, set.names, restore.split_of(set))
     assert.same(WANT, by_name(again))
     assert.equal(fingerprint.of(set).features, fingerprint.of(other).features)
+  end)
+
+  it('are kept by convert, in every format, and take the place of those there', function()
+    local dir = folder(with_texts, fixtures.merged(FILES, { ['interactions.csv'] = { 'user,item',
+      'ann,a1', 'ann,"a, ""2"""', 'bob,a3', 'bob,a1', 'cy,"a, ""2"""', 'cy,a4' } }))
+    fixtures.write(dir .. '/features.txt', { 'a3', 'a, "2"', 'a1' })
+    for _, format in ipairs { 'plain', 'recbole', 'kgat', 'kgcn' } do
+      local to = fixtures.dir { ['features.npy'] = 'old', ['features.txt'] = 'a1' }
+      shell.prints(('data convert %s %s --force --to %s'):format(dir, to, format))
+      assert.same(by_name(data.load(dir)), by_name(data.load(to)), format)
+      local left = table.concat(fixtures.names(to), ' ')
+      assert.is_nil(left:find('features.npy', 1, true) or left:find('features.txt', 1, true))
+    end
   end)
 
   it('are part of the fingerprint', function()
@@ -153,6 +172,15 @@ describe('data.features', function()
                    tk.save(dir .. '/features.npy', tk.ones(1, 1))
                    tk.save(dir .. '/features.npz', { features = tk.ones(1, 1) })
                  end))
+    for _, name in ipairs { 16777216, -16777216, 1.5, math.huge } do
+      for _, ending in ipairs { 'npz', 'safetensors' } do
+        assert.equal(('DIR/features.%s: items: number 2 is %.9g, as a float that is no exact name: '
+          .. 'save items as integers or as texts'):format(ending, name), message(function(dir)
+            tk.save(dir .. '/features.' .. ending, { features = tk.ones(2, 1),
+              items = tk.tensor { 1, name } })
+          end))
+      end
+    end
     assert.matches('features.npy: .*bad magic', message(function(dir)
       fixtures.write(dir .. '/features.npy', 'no array')
     end))

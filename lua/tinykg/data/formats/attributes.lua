@@ -3,6 +3,7 @@
 
 local tables = require 'tinykg.base.tables'
 local arrays = require 'tinykg.engine.arrays'
+local format = require 'tinykg.base.format'
 local link = require 'tinykg.data.formats.link'
 
 local attributes = {}
@@ -15,13 +16,28 @@ function attributes.list(options)
   return tables.map(type(given) == 'table' and given or { given }, tostring)
 end
 
+--- The same. Errors: one of them is a column that says which item a row is of.
+---@param options table
+---@param own table<string, boolean> those columns
+---@return string[]
+function attributes.checked(options, own)
+  local list = attributes.list(options)
+  for _, name in ipairs(list) do
+    if own[name] then
+      error(('option attributes: column %s says which item a row is of: it is no attribute')
+        :format(name), 0)
+    end
+  end
+  return list
+end
+
 -- The values in a field, separated by |, else by ;, else by blanks (a sequence of RecBole).
 local function values_of(text, sequence)
   local separator = text:find('|', 1, true) and '|' or text:find(';', 1, true) and ';'
   if not separator and not sequence then return text:find('%S') and { text } or {} end
   local list = {}
   for value in text:gmatch(separator and '[^' .. separator .. ']+' or '%S+') do
-    value = value:match('^%s*(.-)%s*$')
+    value = format.trimmed(value)
     if value ~= '' then list[#list + 1] = value end
   end
   return list

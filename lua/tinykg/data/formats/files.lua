@@ -3,6 +3,7 @@
 local lfs = require 'lfs'
 local arrays = require 'tinykg.engine.arrays'
 local entries = require 'tinykg.base.folder_entries'
+local format = require 'tinykg.base.format'
 
 local files = {}
 
@@ -142,7 +143,7 @@ function files.fields(line, separator)
     local first, stop, text = line:match('^ *()"', at), nil, nil
     if first and #separator == 1 then stop, text = quoted(line, first, separator) end
     stop = stop or line:find(separator, at, true) or #line + 1
-    found[#found + 1] = text or line:sub(at, stop - 1):match('^%s*(.-)%s*$')
+    found[#found + 1] = text or format.trimmed(line:sub(at, stop - 1))
     at = stop <= #line and stop + #separator
   end
   return found

@@ -18,6 +18,7 @@ choose.formats = {}
 for _, format in ipairs(formats) do choose.formats[format.name] = format end
 
 local function check_folder(dir)
+  if dir == '' then error('the name of the data set is empty: it is a folder', 0) end
   local mode = lfs.attributes(dir, 'mode')
   if not mode then error(('%s: no such folder'):format(dir), 0) end
   if mode ~= 'directory' then

@@ -7,7 +7,7 @@ local files = require 'tinykg.data.formats.files'
 local lists = require 'tinykg.data.formats.lists'
 local sparse = require 'tinykg.data.formats.sparse'
 
-local kgat = { name = 'kgat', looked_for = 'train.txt + test.txt' }
+local kgat = { name = 'kgat', looked_for = 'train.txt + test.txt', has_ids = true }
 
 -- The folder of the split: derived/, if there is one, has a new split that is to be used.
 local function folder_of(dir)

@@ -4,18 +4,22 @@
 --
 -- Raw files are numbered as the authors' preprocessing does: item i is line i of
 -- item_index2entity_id.txt and entity i; other entities and relations follow in the order of
--- kg.txt, users in the order of their first positive rating.
+-- kg.txt, users in the order of their first positive rating. The first item of an entity is that
+-- entity, a later one has an entity of its own. Of an item with several lines the first one counts.
 
 local tables = require 'tinykg.base.tables'
 local arrays = require 'tinykg.engine.arrays'
 local files = require 'tinykg.data.formats.files'
+local filter = require 'tinykg.data.filter'
 local header = require 'tinykg.data.formats.header'
+local link = require 'tinykg.data.formats.link'
 local lists = require 'tinykg.data.formats.lists'
 local names = require 'tinykg.data.names'
 local rows = require 'tinykg.data.rows'
 local sparse = require 'tinykg.data.formats.sparse'
 
-local kgcn = { name = 'kgcn', looked_for = 'ratings_final.txt or item_index2entity_id.txt' }
+local kgcn = { name = 'kgcn', looked_for = 'ratings_final.txt or item_index2entity_id.txt',
+  has_ids = true }
 
 -- Raw ratings: kinds of the columns, separator, header lines, and the threshold of the authors'
 -- preprocessing (KGCN: music none, movie 4, book 0).
@@ -50,22 +54,50 @@ end
 ---------------------------------------------------------------------------------------------------
 -- Raw files.
 
--- Reads item_index2entity_id: the items' names, and the dictionary of entities, which begins with
--- items.
+-- Warns of lines of item_index2entity_id: the first of some, and how many there are.
+local function warn_of_lines(found, first, count, text)
+  if count == 0 then return end
+  local more = count > 1 and (' (and %d more)'):format(count - 1) or ''
+  found.warnings[#found.warnings + 1] = ('%s: %s%s'):format(first, text, more)
+end
+
+-- Links each item to the entity of its first line, unless that is an earlier item's.
+local function link_items(found, read, entities)
+  local ids, places, links = read:ids(1), read:ids(2), found.links
+  local line_of, again, shared = {}, 0, 0
+  for i = 0, read.n - 1 do
+    local item = ids[i]
+    if not line_of[item] then
+      line_of[item] = i
+      local place = found.tokens:add(entities:at(places[i]))
+      if links.taken[place] then
+        found.first_shared, shared = found.first_shared or read:where(i), shared + 1
+      else
+        link.add(links, item, place)
+      end
+    elseif places[line_of[item]] ~= places[i] then
+      found.first_again, again = found.first_again or read:where(i), again + 1
+    end
+  end
+  found.again = again
+  warn_of_lines(found, found.first_shared, shared, 'an entity that an earlier item has: this item '
+    .. 'gets one of its own')
+  warn_of_lines(found, found.first_again, again, 'an item that is there before: ignored')
+end
+
+-- Reads item_index2entity_id: the items' names in the order of their first lines, the dictionary of
+-- entities, which begins with those of items, and the links between the two.
 local function read_items(dir)
   local path = files.find(dir, item_files[1], item_files[2])
   if not path then return nil end
-  local raw_items, tokens = arrays.dictionary(), arrays.dictionary()
+  local raw_items, entities = arrays.dictionary(), arrays.dictionary()
   local read = files.read(path, { kinds = 'ss', separator = files.separator_of(
-    files.first_line(path)), names = { raw_items, tokens } })
-  local ids, entities = read:ids(1), read:ids(2)
-  local to_item, source = arrays.ints(raw_items:count()), arrays.ints(tokens:count())
-  for i = read.n - 1, 0, -1 do
-    to_item[ids[i]], source[entities[i]] = entities[i], ids[i]
-  end
+    files.first_line(path)), names = { raw_items, entities } })
+  local found = { path = path, dictionary = raw_items, tokens = arrays.dictionary(),
+    links = link.none(raw_items:count()), warnings = {}, names = {} }
+  link_items(found, read, entities)
   read:free()
-  return { path = path, dictionary = raw_items, to_item = to_item, source = source,
-    count = tokens:count(), tokens = tokens }
+  return found
 end
 
 -- Reads kg.txt: triples. Adds to the dictionary of entities and fills that of relations.
@@ -96,6 +128,19 @@ local function read_raw_graph(dir, tokens)
   end
 end
 
+-- Reads item_index2entity_id and kg.txt: counts and names of items, entities and relations; the
+-- triples, if there is a kg.txt (has_graph); warnings; how many lines name an item `again`. nil
+-- without the former.
+local function read_index(dir)
+  local found = read_items(dir)
+  if not found then return nil end
+  local graph = read_raw_graph(dir, found.tokens)
+  found.has_graph, found.graph = graph ~= nil, graph or files.triples()
+  link.arrange(found, arrays.dictionary(), found.dictionary, found.tokens,
+    graph and graph.relation_names or arrays.dictionary(), found.links)
+  return found
+end
+
 -- Reads a ratings file: columns of users and items by name, and ratings.
 local function read_rating_file(path, form, users, seen, raw)
   local first = files.fields(files.first_line(path), form.separator)
@@ -120,8 +165,7 @@ local function read_raw_ratings(dir, items, raw)
       local all = read_rating_file(path, form, users, seen, raw)
       local item_of = arrays.ints(seen:count())
       for i = 0, seen:count() - 1 do
-        local place = items.dictionary:find(seen:at(i))
-        item_of[i] = place and items.to_item[place] or -1
+        item_of[i] = items.dictionary:find(seen:at(i)) or -1
       end
       for i = 0, all.n - 1 do all.items[i] = item_of[all.items[i]] end
       local kept, dropped = rows.filter(all, function(i) return all.items[i] >= 0 end)
@@ -135,8 +179,9 @@ end
 local function number_users(ratings, threshold)
   local all, count = ratings.all, ratings.users:count()
   local id_of, source, users = arrays.ints(count, -1), arrays.ints(count), 0
+  local is_positive = threshold and filter.at_least(all.ratings, threshold)
   for i = 0, all.n - 1 do
-    if id_of[all.users[i]] < 0 and not (threshold and all.ratings[i] < threshold) then
+    if id_of[all.users[i]] < 0 and (not is_positive or is_positive(i)) then
       id_of[all.users[i]], source[users] = users, all.users[i]
       users = users + 1
     end
@@ -191,7 +236,7 @@ local function recover_users(dir, raw, items)
   if not ratings then return end
   local kept, count, source = number_users(ratings, ratings.threshold)
   if ratings.threshold then
-    kept = rows.filter(kept, function(i) return kept.ratings[i] >= ratings.threshold end)
+    kept = filter.threshold(kept, ratings.threshold)
   end
   if same_positives(raw.all, kept, count, raw.users) then
     raw.names.users = names.new(count, ratings.users, source)
@@ -199,18 +244,19 @@ local function recover_users(dir, raw, items)
 end
 
 -- Names that lists do not have, from the raw files beside the final ones if they agree.
-local function recover_names(dir, raw, items, raw_graph)
-  if not items or items.count > raw.items then return end
-  if items.count == raw.items then
-    raw.names.items = raw.names.items or names.new(items.count, items.dictionary, items.source)
-    if not raw.names.users then recover_users(dir, raw, items) end
+local function recover_names(dir, raw, index)
+  -- Where an item has two lines, the authors' preprocessing numbers by the last.
+  if not index or index.again > 0 or index.items > raw.items then return end
+  if index.items == raw.items then
+    raw.names.items = raw.names.items or index.names.items
+    if not raw.names.users then recover_users(dir, raw, index) end
   end
-  if not raw_graph or not same_triples(raw_graph, raw.graph) then return end
-  if not raw.names.relations and raw_graph.relation_names:count() == raw.relations then
-    raw.names.relations = names.new(raw.relations, raw_graph.relation_names)
+  if not index.has_graph or not same_triples(index.graph, raw.graph) then return end
+  if not raw.names.relations and index.relations == raw.relations then
+    raw.names.relations = index.names.relations
   end
-  if not raw.names.entities and items.tokens:count() == raw.entities then
-    raw.names.entities = names.new(raw.entities, items.tokens)
+  if not raw.names.entities and index.entities == raw.entities then
+    raw.names.entities = index.names.entities
   end
 end
 
@@ -222,39 +268,41 @@ local function empty_graph(raw)
 end
 
 -- The triples of kg_final.txt, else those of kg.txt.
-local function final_graph(dir, folder, raw, indexed, raw_graph, spaces)
+local function final_graph(dir, folder, raw, index, spaces)
   local path = files.find(folder, 'kg_final.txt') or files.find(dir, 'kg_final.txt')
   if path then return lists.triples(path, spaces) end
-  if not raw_graph then return empty_graph(raw) end
-  local n, entities = raw_graph.n, indexed.tokens:count()
-  local relations = raw_graph.relation_names:count()
-  spaces.entities = { sparse.range(entities), { ids = raw_graph.heads, n = n, extent = entities },
-    { ids = raw_graph.tails, n = n, extent = entities } }
+  if not index or not index.has_graph then return empty_graph(raw) end
+  local graph, entities, relations = index.graph, index.entities, index.relations
+  tables.append(raw.warnings, index.warnings)
+  spaces.entities = { sparse.range(entities), { ids = graph.heads, n = graph.n, extent = entities },
+    { ids = graph.tails, n = graph.n, extent = entities } }
   spaces.relations = { sparse.range(relations),
-    { ids = raw_graph.relations, n = n, extent = relations } }
-  return raw_graph
+    { ids = graph.relations, n = graph.n, extent = relations } }
+  return graph
 end
 
 local function load_final(dir, folder, raw, options)
   local spaces = { users = {}, items = {}, entities = {}, relations = {} }
   raw.all, raw.read = read_final_ratings(files.find(folder, 'ratings_final.txt'), spaces)
   if folder ~= dir then raw.notes[1] = 'ratings from derived/' end
-  local indexed = read_items(dir)
-  local raw_graph = indexed and read_raw_graph(dir, indexed.tokens)
-  if indexed then spaces.items[2] = sparse.range(indexed.count) end
-  raw.graph = final_graph(dir, folder, raw, indexed, raw_graph, spaces)
+  local index = read_index(dir)
+  if index then spaces.items[2] = sparse.range(index.items) end
+  raw.graph = final_graph(dir, folder, raw, index, spaces)
   local named = lists.find(raw, folder, dir)
   local renumbered = lists.name(raw, named, spaces, options.ids)
   if renumbered then return end
   for _, kind in ipairs { 'users', 'items', 'entities', 'relations' } do
     if not named[kind] then raw.names[kind] = nil end -- the raw files may know more
   end
-  recover_names(dir, raw, indexed, raw_graph)
+  recover_names(dir, raw, index)
 end
 
 local function load_raw(dir, options, raw)
-  local items = read_items(dir)
-  local ratings = read_raw_ratings(dir, items, raw)
+  if options.ids then
+    error('option ids: raw files of kgcn have names, no ids to keep or to renumber', 0)
+  end
+  local index = read_index(dir)
+  local ratings = read_raw_ratings(dir, index, raw)
   if not ratings then
     local wanted = tables.map(rating_files, function(form) return form.file end)
     error(('%s: no ratings: looked for ratings_final.txt, %s'):format(dir,
@@ -263,20 +311,18 @@ local function load_raw(dir, options, raw)
   local threshold = options.rating_threshold or ratings.threshold
   raw.all, raw.users, raw.user_source = number_users(ratings, threshold)
   if raw.all.n == 0 then
-    error(('%s: no rating of an item of %s'):format(dir, items.path), 0)
+    error(('%s: no rating of an item of %s'):format(dir, index.path), 0)
   end
-  raw.threshold, raw.items = threshold, items.count
+  raw.threshold = threshold
+  tables.append(raw.warnings, index.warnings)
   if ratings.dropped > 0 then
     raw.warnings[#raw.warnings + 1] = ('%d ratings of items without an entity left out')
       :format(ratings.dropped)
   end
-  raw.graph = read_raw_graph(dir, items.tokens) or empty_graph(raw)
-  raw.entities = items.tokens:count()
-  raw.relations = raw.graph.relation_names and raw.graph.relation_names:count() or 0
+  raw.graph = index.has_graph and index.graph or empty_graph(raw)
+  raw.items, raw.entities, raw.relations = index.items, index.entities, index.relations
+  raw.names = index.names
   raw.names.users = names.new(raw.users, ratings.users, raw.user_source)
-  raw.names.items = names.new(raw.items, items.dictionary, items.source)
-  raw.names.entities = names.new(raw.entities, items.tokens)
-  raw.names.relations = names.new(raw.relations, raw.graph.relation_names)
 end
 
 --- Reads the set. tinykg.data describes what it returns.

@@ -6,6 +6,7 @@
 --
 -- Option `columns` says which columns other files have, by name or by number (from 1):
 --   columns = { user = 'uid', item = 'isbn', rating = 3, head = 1, relation = 2, tail = 3 }
+-- The names of `user` and `item` hold in users.* and items.* too, if those have such a column.
 -- A column of weights is read only if it is named there: `weight` of interactions, `triple_weight`
 -- of the graph's triples.
 -- If all columns used of a file are given by number, it has no header. A .csv is separated by
@@ -21,7 +22,9 @@ local header = require 'tinykg.data.formats.header'
 local link = require 'tinykg.data.formats.link'
 local split = require 'tinykg.data.split'
 
-local plain = { name = 'plain', looked_for = 'interactions.{tsv,csv,txt}', has_attributes = true }
+local plain = { name = 'plain', looked_for = 'interactions.{tsv,csv,txt}', has_attributes = true,
+  columns = { user = true, item = true, rating = true, label = true, timestamp = true, split = true,
+    head = true, relation = true, tail = true, weight = true, triple_weight = true } }
 
 local ENDINGS = { '.tsv', '.csv', '.txt' }
 -- Files of graphs in formats that are not read.
@@ -67,8 +70,8 @@ end
 -- The separator of fields. Spreadsheets of languages with a decimal comma write CSV with
 -- semicolons.
 local function separator_of(path, line)
-  if path:match('%.tsv') then return '\t' end
-  if not path:match('%.csv') then return files.separator_of(line) end
+  if path:match('%.tsv$') then return '\t' end
+  if not path:match('%.csv$') then return files.separator_of(line) end
   if line:find('::', 1, true) and not line:find(',', 1, true) then return '::' end
   return line:find(';', 1, true) and not line:find('[,\t]') and ';' or ','
 end
@@ -112,6 +115,11 @@ end
 local function read_graph_file(path, given, tokens, relations, raw)
   local dictionaries = { head = tokens, relation = relations, tail = tokens }
   if path:sub(-#TRIPLES) == TRIPLES then
+    for _, field in ipairs { 'head', 'relation', 'tail', 'triple_weight' } do
+      if given[field] then
+        error(('option columns: %s: %s has no columns'):format(field, files.basename(path)), 0)
+      end
+    end
     local read = files.read(path, { kinds = 'sss', separator = '<', may_be_empty = true,
       names = { tokens, relations, tokens } })
     return read, { head = 1, relation = 2, tail = 3 }
@@ -135,21 +143,40 @@ local function read_graph(dir, given, tokens, relations, raw)
   return files.triples(read, at.head, at.relation, at.tail, at.triple_weight)
 end
 
+-- The name of the column of users or items in their file: that of option columns if the file has
+-- it. Else nil: the field's own.
+local function given_name(path, field, given)
+  local name, line = given[field], files.first_line(path)
+  local names = files.fields(line, separator_of(path, line))
+  return type(name) == 'string' and tables.any(names, function(own)
+    return own == name or own:lower() == name
+  end) and name or nil
+end
+
 -- Adds the names of a file of users or items that no interaction has. Returns the table and its
--- columns; nil without such a file or column.
-local function read_side(dir, stem, wanted, dictionaries, raw, hint)
+-- columns; nil and a note without such a column, nil without the file.
+local function read_side(dir, stem, wanted, dictionaries, raw, o)
   local field = stem:sub(1, -2)
   local path = path_of(dir, with_endings({ stem }, ENDINGS), raw)
-  if not path or not layout(path, { [field] = 's' }, {}).at[field] then return nil, nil, path end
+  if not path then return nil end
+  local given = { [field] = given_name(path, field, o.given) }
+  if not layout(path, { [field] = 's' }, { given = given }).at[field] then
+    raw.notes[#raw.notes + 1] = ('%s: not read: it has no column %s'):format(files.basename(path),
+      field)
+    return nil, nil, path
+  end
   local read, at, unread = read_table(path, wanted, dictionaries,
-    { required = { field }, may_be_empty = true })
-  header.note_unread(raw, path, unread, hint and hint(unread))
+    { required = { field }, given = given, may_be_empty = true })
+  header.note_unread(raw, path, unread, o.hint and o.hint(unread))
   return read, at, path
 end
 
 -- The columns of items.* that option attributes names.
 local function check_attributes(wanted, at, path)
   for _, name in ipairs(wanted) do
+    if path and not at then
+      error(('option attributes: %s is not read: it has no column item'):format(path), 0)
+    end
     if not at or not at[name] then
       error(("option attributes: %s has no column '%s'"):format(path or 'items.{tsv,csv,txt}: it',
         name), 0)
@@ -163,14 +190,17 @@ end
 
 -- Reads items.*: the entity of each item (an empty field names none), its title, the columns that
 -- are attributes.
-local function read_items_file(dir, items, tokens, raw, wanted_attributes)
+local function read_items_file(dir, items, tokens, raw, options)
+  local wanted_attributes = attributes.checked(options, { item = true, entity = true })
   local entities, titles = arrays.dictionary(), arrays.dictionary()
   local wanted = { item = 's', entity = 'e', title = 'S' }
   local dictionaries = { item = items, entity = entities, title = titles }
   for _, name in ipairs(wanted_attributes) do
-    wanted[name], dictionaries[name] = 'e', arrays.dictionary()
+    wanted[name] = wanted[name] or 'e' -- the title may be wanted already
+    dictionaries[name] = dictionaries[name] or arrays.dictionary()
   end
-  local read, at, path = read_side(dir, 'items', wanted, dictionaries, raw, attributes_hint)
+  local read, at, path = read_side(dir, 'items', wanted, dictionaries, raw,
+    { given = options.columns or {}, hint = attributes_hint })
   check_attributes(wanted_attributes, at, path)
   local links = link.none(items:count())
   if not read then return links, {} end
@@ -193,8 +223,8 @@ local function read_items_file(dir, items, tokens, raw, wanted_attributes)
 end
 
 -- The entity of each item: by items.*, else the one of its name.
-local function read_items(dir, items, tokens, raw, wanted_attributes)
-  local links, found = read_items_file(dir, items, tokens, raw, wanted_attributes)
+local function read_items(dir, items, tokens, raw, options)
+  local links, found = read_items_file(dir, items, tokens, raw, options)
   for item = 0, items:count() - 1 do
     local place = links.places[item] < 0 and tokens:find(items:at(item))
     if place and not links.taken[place] then link.add(links, item, place) end
@@ -263,9 +293,10 @@ function plain.load(dir, options)
   local users, items = arrays.dictionary(), arrays.dictionary()
   local tokens, relations = arrays.dictionary(), arrays.dictionary()
   raw.all, raw.read = read_interactions(path, options, users, items, raw)
-  read_side(dir, 'users', { user = 's' }, { user = users }, raw)
-  raw.graph = read_graph(dir, options.columns or {}, tokens, relations, raw)
-  local links, found = read_items(dir, items, tokens, raw, attributes.list(options))
+  local given = options.columns or {}
+  read_side(dir, 'users', { user = 's' }, { user = users }, raw, { given = given })
+  raw.graph = read_graph(dir, given, tokens, relations, raw)
+  local links, found = read_items(dir, items, tokens, raw, options)
   attributes.add(raw, found, items, tokens, relations, links)
   if raw.graph.n == 0 then raw.warnings[#raw.warnings + 1] = raw.no_graph end
   link.arrange(raw, users, items, tokens, relations, links)

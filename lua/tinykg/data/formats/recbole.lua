@@ -13,7 +13,8 @@ local link = require 'tinykg.data.formats.link'
 local rows = require 'tinykg.data.rows'
 local split = require 'tinykg.data.split'
 
-local recbole = { name = 'recbole', looked_for = '*.inter', has_attributes = true }
+local recbole = { name = 'recbole', looked_for = '*.inter', has_attributes = true,
+  columns = { weight = true, triple_weight = true } }
 
 --- How many files of this format a folder has; 0 without interactions.
 ---@param dir string
@@ -212,7 +213,7 @@ end
 ---@param options table
 ---@return table raw
 function recbole.load(dir, options)
-  local stem, wanted = stem_of(dir), attributes.list(options)
+  local stem, wanted = stem_of(dir), attributes.checked(options, { item_id = true })
   local function path(ending) return files.find(dir, stem .. ending) end
   local users, items = arrays.dictionary(), arrays.dictionary()
   local tokens, relations = arrays.dictionary(), arrays.dictionary()

@@ -60,6 +60,20 @@ local function fail(message, ...)
   error(source_line.message(('batches: ' .. message):format(...)), 0)
 end
 
+-- Options that are whole numbers, and the largest of each: as many as a double and the engine have.
+local WHOLE = { { 'seed', 2 ^ 53 }, { 'epoch', 2 ^ 32 - 1 }, { 'skip', 2 ^ 31 - 1 } }
+
+local function check_whole(o)
+  for _, one in ipairs(WHOLE) do
+    local name, most = one[1], one[2]
+    local value = o[name]
+    if value ~= nil and not (type(value) == 'number' and value % 1 == 0 and value >= 0
+                             and value <= most) then
+      fail('%s %s: an integer from 0 to %.0f', name, tostring(value), most)
+    end
+  end
+end
+
 -- The options, checked and with their defaults.
 local function completed(options)
   local o = {}
@@ -69,6 +83,7 @@ local function completed(options)
     end
     o[name] = value
   end
+  check_whole(o)
   o.size, o.draw = o.size or 1024, o.draw or 'interactions'
   if type(o.size) ~= 'number' or o.size < 1 or o.size % 1 ~= 0 then
     fail('size %s: a positive integer', tostring(o.size))

@@ -30,7 +30,7 @@ end
 
 --- The first n entries of a list; all for 0.
 local function first_of(list, n)
-  return n == 0 and list or {unpack(list, 1, math.min(n, #list))}
+  return n == 0 and list or tables.first(list, n)
 end
 
 --- A table that print shows as the text of a function.

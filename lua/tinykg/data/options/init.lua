@@ -16,14 +16,24 @@ local function is_number(low, high, whole)
   end
 end
 
+-- Whether a table has entries 1 to n, and no others.
+local function is_list(value)
+  local entries = 0
+  for _ in pairs(value) do entries = entries + 1 end
+  return entries == #value
+end
+
 local function is_core(value)
   local count = is_number(0, 2 ^ 31, true)
   if type(value) ~= 'table' then return count(value) end
-  return count(value.user or 0) and count(value.item or 0)
+  for kind, least in pairs(value) do
+    if (kind ~= 'user' and kind ~= 'item') or not count(least) then return false end
+  end
+  return next(value) ~= nil
 end
 
 local function is_ratios(value)
-  if type(value) ~= 'table' or #value ~= 3 then return false end
+  if type(value) ~= 'table' or #value ~= 3 or not is_list(value) then return false end
   local sum = 0
   for i = 1, 3 do
     if type(value[i]) ~= 'number' or value[i] < 0 then return false end
@@ -32,8 +42,7 @@ local function is_ratios(value)
   return math.abs(sum - 1) < 1e-6 and value[1] > 0
 end
 
-local FIELDS = { user = true, item = true, rating = true, label = true, timestamp = true,
-  split = true, head = true, relation = true, tail = true, weight = true, triple_weight = true }
+local FIELDS = choose.formats.plain.columns
 
 -- Returns false and, for a table, the wrong field.
 local function is_columns(value)
@@ -44,6 +53,10 @@ local function is_columns(value)
   return type(value) == 'table'
 end
 
+local function is_at(value)
+  return (type(value) ~= 'table' or is_list(value)) and split.is_dates(value)
+end
+
 local function keys(map) return table.concat(tables.sorted_keys(map), ', ') end
 
 local function is_attributes(value)
@@ -51,7 +64,7 @@ local function is_attributes(value)
   for _, name in ipairs(value) do
     if type(name) == 'table' or name == '' then return false end
   end
-  return #value > 0
+  return #value > 0 and is_list(value)
 end
 
 -- Tests of the options' values, with words for the message.
@@ -68,7 +81,7 @@ local known_options = {
   ids = { function(v) return v == 'given' or v == 'compact' end, 'given or compact' },
   attributes = { is_attributes, 'columns of the items, as author,genre' },
   kg = { function(v) return controls.kinds[v] ~= nil end, 'given, none or shuffled' },
-  at = { split.is_dates, 'a date as 2024-01-31, or a number; or two, for valid and for test' },
+  at = { is_at, 'a date as 2024-01-31, or a number; or two, for valid and for test' },
   cache = { function(v) return v == 'auto' or v == 'on' or v == 'off' end, 'auto, on or off' },
   columns = { is_columns, 'field:column with a field of ' .. keys(FIELDS) },
 }
@@ -76,16 +89,26 @@ local known_options = {
 --- A value as text, as on the command line. ---@param value any ---@return string
 function options.shown(value)
   if type(value) ~= 'table' then return tostring(value) end
-  local list, named = {}, {}
+  local named = {}
   for key, item in pairs(value) do
     if type(key) == 'string' then named[#named + 1] = key .. ':' .. tostring(item) end
   end
-  for i, item in ipairs(value) do list[i] = tostring(item) end
   table.sort(named)
-  return table.concat(list, ',') .. table.concat(named, ',')
+  return table.concat(tables.append(tables.map(value, tostring), named), ',')
 end
 
---- Checks the names and values of options. Errors: one that is not known, a wrong value.
+-- Refuses ratios where a split has no shares.
+local function check_ratios(given)
+  if not given.ratios then return end
+  local dates = type(given.at) == 'table' and #given.at or 0
+  if given.split == 'leave_one_out' or dates == 2 then
+    error(('data: option ratios: %s splits without shares'):format(
+      dates == 2 and 'at with two dates' or 'split=leave_one_out'), 0)
+  end
+end
+
+--- Checks the names and values of options. Errors: one that is not known, a wrong value, ratios
+--- where a split has none.
 ---@param given table<string, any>
 function options.check(given)
   for name, value in pairs(given) do
@@ -100,6 +123,7 @@ function options.check(given)
         known[2]), 0)
     end
   end
+  check_ratios(given)
 end
 
 return options

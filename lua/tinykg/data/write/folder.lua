@@ -21,10 +21,11 @@ local function stripped(dir) return dir:match('^(.-)/*$') == '' and '/' or dir:m
 
 local function is_folder(dir) return lfs.attributes(dir, 'mode') == 'directory' end
 
---- Errors: the place is a file, or a folder with other files.
+--- Errors: the place has no name, is a file, or a folder with other files.
 ---@param dir string
 ---@param force boolean? other files are no reason
 function folder.check(dir, force)
+  if dir == '' then error('data convert: the folder to write has no name', 0) end
   dir = stripped(dir)
   local mode = lfs.attributes(dir, 'mode')
   if mode and mode ~= 'directory' then error(dir .. ': it is there and is not a folder', 0) end
@@ -64,12 +65,18 @@ local function check_interrupted()
   require('tinykg.engine.runtime').check_interrupt(true)
 end
 
+--- Adds a file that the caller writes, uncompressed. Returns its path.
+---@param name string ---@return string path
+function Out:add(name)
+  self.names[#self.names + 1] = name
+  return self.beside .. '/' .. name
+end
+
 --- Writes a file: fill(put) calls put(text) as often as it likes.
 ---@param name string
 ---@param fill fun(put: fun(text: string))
 function Out:file(name, fill)
-  self.names[#self.names + 1] = name .. (self.gzip and '.gz' or '')
-  local path = self.beside .. '/' .. self.names[#self.names]
+  local path = self:add(name .. (self.gzip and '.gz' or ''))
   must(atomic.write(path, function(file)
     local deflate, texts, count, bytes = self.gzip and compressor(), {}, 0, 0
     local function flush(last)

@@ -1,7 +1,10 @@
 --- Writes a data set in any of the formats that data.load reads. It writes the data set as loaded:
---- split, filters, sampled negatives. A note names what a format has no place for.
+--- split, filters, sampled negatives. A note names what a format has no place for. With each format
+--- go features of items, in features.npz.
 
 local folder = require 'tinykg.data.write.folder'
+local tables = require 'tinykg.base.tables'
+local write_features = require 'tinykg.data.write.features'
 
 local write = {}
 
@@ -26,7 +29,8 @@ function write.write(data, dir, options)
   local out = folder.begin(dir, options)
   local ok, message = pcall(function()
     writer.write(data, out, options)
-    out:finish(writer.files(dir))
+    local owned = write_features(data, out, writer.name_of)
+    out:finish(tables.append(writer.files(dir), owned))
   end)
   if not ok then
     out:abandon()

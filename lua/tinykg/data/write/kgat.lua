@@ -8,7 +8,7 @@ local rows = require 'tinykg.data.rows'
 local split = require 'tinykg.data.split'
 local texts = require 'tinykg.data.write.texts'
 
-local kgat = { name = 'kgat' }
+local kgat = { name = 'kgat', name_of = lists.name_of }
 
 --- Names of the files that a set of this format may have.
 ---@return string[]

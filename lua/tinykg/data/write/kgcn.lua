@@ -5,7 +5,7 @@ local tables = require 'tinykg.base.tables'
 local lists = require 'tinykg.data.write.lists'
 local texts = require 'tinykg.data.write.texts'
 
-local kgcn = { name = 'kgcn' }
+local kgcn = { name = 'kgcn', name_of = lists.name_of }
 
 --- Names of the files that a set of this format may have.
 ---@return string[]

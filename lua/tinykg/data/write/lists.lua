@@ -10,6 +10,9 @@ end
 
 local function one_field(name) return (name:gsub('[\t\r\n]+', ' ')) end
 
+--- A name as it is read again.
+lists.name_of = one_field
+
 -- Writes a list of names and ids; `more` is the third column.
 local function list(out, file, names, more)
   local gap, tabs = ' ', any_name(names, '%s') or (more and any_name(more, '%s'))

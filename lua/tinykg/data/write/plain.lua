@@ -25,6 +25,9 @@ local function quoted(name)
   return misread and '"' .. name:gsub('"', '""') .. '"' or name
 end
 
+--- An item's name as it is read again.
+function plain.name_of(name) return name end
+
 local function write_interactions(out, data, names, whole)
   local parts, has = texts.parts(data)
   local head, cells = tables.columns(has, HEADS)

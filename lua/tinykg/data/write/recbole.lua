@@ -24,6 +24,9 @@ end
 
 local function no_tabs(name) return (name:gsub('[\t\r\n]', ' ')) end
 
+--- An item's name as it is read again.
+recbole.name_of = no_tabs
+
 -- How many names have a character of a pattern.
 local function count_names(data, character)
   local count = 0

@@ -118,7 +118,7 @@ local function intents_of(data, intents)
                       weight = shares[i * relations + r], id = r}
     end
     tables.sort_largest(named, 'weight', 'id')
-    list[i + 1] = {intent = i + 1, weight = weights[i], relations = {unpack(named, 1, 3)}}
+    list[i + 1] = {intent = i + 1, weight = weights[i], relations = tables.first(named, 3)}
   end
   return tables.sort_largest(list, 'weight', 'intent')
 end

@@ -106,7 +106,7 @@ local MOST_SHOWN = 2 -- metrics: the page is not wider; `report --json` has the 
 function significance.render(section)
   local found = significance.of(section)
   if not found then return nil end
-  local head, shown = {html.th{''}}, {unpack(found.metrics, 1, MOST_SHOWN)}
+  local head, shown = {html.th{''}}, tables.first(found.metrics, MOST_SHOWN)
   for _, name in ipairs(shown) do
     head[#head + 1] = html_table.number(name, nil, 'mean over users, minus that of the best')
     head[#head + 1] = html_table.number('p, t', nil, 'paired t test over users')
