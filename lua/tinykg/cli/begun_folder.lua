@@ -7,10 +7,10 @@ local folder_entries = require 'tinykg.base.folder_entries'
 local format_options = require 'tinykg.run.format_options'
 local options = require 'tinykg.cli.options'
 local recipe_file = require 'tinykg.train.recipe_file'
+local resume = require 'tinykg.run.resume'
 local tables = require 'tinykg.base.tables'
 
 local RUNS = 'runs'
-local FREE = {epochs = true, patience = true} -- options that may change when a run goes on
 
 --- Equal texts, or texts of equal numbers.
 local function same(a, b)
@@ -52,7 +52,7 @@ local function has_pairs(was, given, what, path)
   for key, value in pairs(options.pairs(given, what)) do
     local is_known = same(known[key], value)
     if path and key == 'preset' then is_known = is_named(path, key, value) end
-    if not FREE[key] and not is_known then return false end
+    if not resume.FREE[key] and not is_known then return false end
   end
   return true
 end

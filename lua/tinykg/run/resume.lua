@@ -7,8 +7,8 @@ local sha256 = require 'tinykg.engine.sha256'
 
 local resume = {}
 
--- Options that may differ. Threads and device may differ too; they are not compared.
-local FREE = {epochs = true, patience = true, per_user = true}
+--- Options that may differ. Threads and device may differ too; they are not compared.
+resume.FREE = {epochs = true, patience = true, per_user = true}
 
 local function text_of(value)
   if value == nil then return 'not given' end
@@ -24,7 +24,7 @@ end
 local function difference_of(was, is, prefix)
   for _, key in ipairs(tables.sorted_keys(tables.merged(was, is))) do
     local before, now = text_of(was[key]), text_of(is[key])
-    if not FREE[key] and before ~= now then
+    if not resume.FREE[key] and before ~= now then
       return ('%s%s was %s and is %s now'):format(prefix, key, before, now)
     end
   end
