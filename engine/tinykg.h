@@ -273,9 +273,10 @@ int64_t tkg_tape_print(const tkg_tape *tape, char *text, int64_t size);
 /* ---- optimizers: updates recorded as nodes ---- */
 
 /* kind: "sgd", "adam", "adamw" or "adagrad". Options: lr beta1 beta2 eps eps_hat weight_decay
- * momentum decay_rank clip (most that the norm of all gradients together may be; 0: any) bits (of
- * Adam's state, 32 or 8), t (updates made); a kind ignores those it has no use for. TKG_E_ARGUMENT
- * for another name or a value that is not >= 0. */
+ * momentum decay_rank clip (most that the norm of all gradients together may be; 0 or more than any
+ * float: any norm) bits (of Adam's state, 32 or 8), t (updates made); a kind ignores those it has
+ * no use for. TKG_E_ARGUMENT for another name, a value that is not >= 0, or a clip between 0 and
+ * the least float. */
 int tkg_optimizer_create(tkg_engine *engine, const char *kind, tkg_optimizer **out);
 void tkg_optimizer_release(tkg_optimizer *optimizer);
 int tkg_optimizer_set(tkg_optimizer *optimizer, const char *option, double value);

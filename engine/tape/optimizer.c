@@ -7,6 +7,7 @@
  * change between steps; the rest is part of its structure. */
 #include "optimizer.h"
 
+#include <float.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -90,6 +91,14 @@ static int check_format(const tkg_optimizer *o, const char *name, double before,
   return TKG_OK;
 }
 
+/* A positive clip that is zero as a float, or so small that a device may take it for zero, would
+ * make gradients of zero 0 / 0. */
+static int check_clip(double value) {
+  if (value == 0 || value >= (double)FLT_MIN) return TKG_OK;
+  return tkg__fail(TKG_E_ARGUMENT, "clip: %g is less than %g, the least float above 0", value,
+                   (double)FLT_MIN);
+}
+
 int tkg_optimizer_set(tkg_optimizer *o, const char *name, double value) {
   TKG__NEEDS(o && name, TKG_E_ARGUMENT);
   double *at = option(o, name);
@@ -97,6 +106,7 @@ int tkg_optimizer_set(tkg_optimizer *o, const char *name, double value) {
   if (!(value >= 0)) return tkg__fail(TKG_E_ARGUMENT, "%s: %g is not a number >= 0", name, value);
   const bool format = at == &o->bits || at == &o->rowwise || at == &o->lazy;
   int status = format ? check_format(o, name, *at, value) : TKG_OK;
+  if (at == &o->clip) status = check_clip(value);
   if (!status) *at = value;
   return status;
 }

@@ -154,7 +154,7 @@ local ADAM = 'lr betas eps eps_hat weight_decay decay_rank clip bits rowwise laz
 ---
 --- clip, which every optimizer has, is the most that the norm of all gradients together may be in
 --- an update; larger ones are scaled down to it (Pascanu et al., ICML 2013). All gradients then
---- exist at once, which takes more memory. 0: no clipping.
+--- exist at once, which takes more memory. 0 or math.huge: no clipping.
 ---@param options? {lr: number, momentum: number, weight_decay: number, decay_rank: integer,
 ---  clip: number} lr .01, decay_rank 0, clip 0
 function optim.sgd(options)
