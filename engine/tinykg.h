@@ -208,6 +208,9 @@ int tkg_tensor_join(tkg_tensor *tensor);
  * elements or more. Such parameters may have 16 bits or row-wise moments. */
 int tkg_tensor_is_table(const tkg_tensor *tensor);
 tkg_tensor *tkg_tensor_gradient(tkg_tensor *tensor); /* a new reference, or NULL */
+/* Gives a parameter a copy of `from`, f32 of its shape and on its device, as its gradient; one that
+ * it had is released. TKG_E_SHAPE, TKG_E_ARGUMENT if it is none or frozen, or TKG_E_MEMORY. */
+int tkg_tensor_set_gradient(tkg_tensor *tensor, const tkg_tensor *from);
 void tkg_tensor_drop_gradient(tkg_tensor *tensor);
 double tkg_tensor_version(const tkg_tensor *tensor); /* grows whenever its numbers change */
 /* Writes a random permutation of 0..n-1, n < 2^31, a function of the last three arguments alone. */

@@ -438,6 +438,34 @@ tkg_tensor *tkg_tensor_gradient(tkg_tensor *tensor) {
   return tensor->gradient ? tkg_tensor_retain(tensor->gradient) : NULL;
 }
 
+/* Creates a copy of `from` that is divided as the parameter is. */
+static int gradient_of(const tkg_tensor *parameter, const tkg_tensor *from, tkg_tensor **out) {
+  tkg_node shape = parameter->shape;
+  shape.dtype = TKG_F32; /* of a parameter in 16 bits too */
+  int status = create(parameter->engine, &shape, TKG_KIND_GRADIENT, parameter->divided, out);
+  if (!status && (status = tkg_tensor_copy(*out, from))) tkg_tensor_release(*out);
+  return status;
+}
+
+int tkg_tensor_set_gradient(tkg_tensor *tensor, const tkg_tensor *from) {
+  TKG__NEEDS(tensor && from, TKG_E_ARGUMENT);
+  char text[2][TKG_SHAPE_TEXT];
+  const tkg_node *a = &tensor->shape, *b = &from->shape;
+  tkg_tensor *gradient;
+  if (!tensor->parameter || tensor->frozen)
+    return tkg__fail(TKG_E_ARGUMENT, "grad: %s %s", tkg__shape_text(a, text[0]),
+                     tensor->parameter ? "is frozen and has no gradient" : "is no parameter");
+  if (a->rank != b->rank || memcmp(a->shape, b->shape, sizeof a->shape) != 0 ||
+      tkg_tensor_dtype(tensor) != tkg_tensor_dtype(from))
+    return tkg__fail(TKG_E_SHAPE, "grad: %s is no gradient of %s", tkg__shape_text(b, text[1]),
+                     tkg__shape_text(a, text[0]));
+  int status = gradient_of(tensor, from, &gradient);
+  if (status) return status;
+  tkg_tensor_drop_gradient(tensor);
+  tensor->gradient = gradient;
+  return TKG_OK;
+}
+
 int tkg_shuffle(int32_t *ids, int64_t n, uint64_t seed, uint32_t epoch, uint32_t stream) {
   TKG__NEEDS(ids || n == 0, TKG_E_ARGUMENT);
   if (n < 0 || n > INT32_MAX)

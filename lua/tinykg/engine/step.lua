@@ -387,6 +387,7 @@ end
 -- ---- backward outside of steps ----
 
 --- Computes the gradients of all parameters that this loss depends on; they replace those in .grad.
+--- A script may set that field: a tensor of the parameter's shape is copied, nil drops it.
 --- All that backward reads is saved exactly: use tk.step to train in little memory. Errors: inside
 --- a step; the value was computed before.
 ---

@@ -28,6 +28,48 @@ local function each(fn)
   return list
 end
 
+describe('the gradient of a parameter', function()
+  it('can be set, and is what update() and the next backward() see', function()
+    local w = tk.parameter(tk.tensor{1, 1});
+    (w * 10):sum():backward()
+    local before = w.grad
+    w.grad = before * 0.5
+    assert.same({5, 5}, w.grad:totable())
+    assert.same({10, 10}, before:totable())
+    tk.optim.sgd{lr = 1}:update()
+    assert.same({-4, -4}, w:totable())
+    assert.is_nil(w.grad);
+    (w * 3):sum():backward()
+    assert.same({3, 3}, w.grad:totable())
+  end)
+
+  it('can be set where there is none, to a copy', function()
+    local w, g = tk.parameter(tk.tensor{{1, 2}}), tk.tensor{{4, 5}}
+    w.grad = g
+    g:write{0, 0}
+    tk.optim.sgd{lr = 1}:update()
+    assert.same({{-3, -3}}, w:totable())
+  end)
+
+  it('of a parameter in 16 bits is f32', function()
+    local w = tk.parameter(tk.ones(2), {bits = 16})
+    w.grad = tk.tensor{0.1, 0.2}
+    assert_near({0.1, 0.2}, w.grad:totable())
+    tk.optim.adam{lr = 1}:update()
+    assert_near({0, 0}, w:totable())
+  end)
+
+  it('can be dropped', function()
+    local w = tk.parameter(tk.tensor{1, 1});
+    (w * 10):sum():backward()
+    w.grad = nil
+    assert.is_nil(w.grad)
+    assert.matches('update: no parameter has a gradient',
+                   fixtures.message(function() tk.optim.sgd{lr = 1}:update() end))
+    assert.same({1, 1}, w:totable())
+  end)
+end)
+
 describe('a group of parameters', function()
   it('has a learning rate and a weight decay of its own', function()
     local sgd = {tk.optim.sgd{lr = 0.1, weight_decay = 0.2}, function(lr, decay)
