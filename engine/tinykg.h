@@ -253,7 +253,8 @@ int tkg_tape_length(const tkg_tape *tape);
 int tkg_op_code(const char *name); /* -1 when there is none */
 int tkg_op_count(void);
 const char *tkg_op_name(int op);
-/* Records a tensor, which the tape retains; the same tensor gives the same node. */
+/* Records a tensor, which the tape retains; the same tensor gives the same node. -1 with a message
+ * for one of another engine, or without memory. */
 int tkg_tape_leaf(tkg_tape *tape, tkg_tensor *tensor);
 /* Records an op on n nodes and checks dtypes and shapes; optional inputs are left out at the end.
  * `where` is the recipe's "file:line", copied, for reports; NULL repeats that of the tape's last
@@ -319,7 +320,8 @@ int tkg_step_set_value(tkg_step *step, const char *where, int nth, int bits);
  * (tkg_tensor_gradient). outputs[i] is a new tensor with the value of nodes[i], owned by the
  * caller, or NULL on failure. Errors: TKG_E_MEMORY, with what the step would take at fewer bits;
  * TKG_E_STALE if a tensor has changed since it was recorded; TKG_E_INTERRUPTED, TKG_E_NOT_FINITE,
- * TKG_E_RANGE for ids, TKG_E_DEVICE. */
+ * TKG_E_RANGE for ids, TKG_E_DEVICE, also for a tape or an optimizer of another engine;
+ * TKG_E_ARGUMENT, outputs untouched, for a loss or nodes that the tape does not have. */
 int tkg_step_run(tkg_step *step, tkg_tape *tape, int loss, tkg_optimizer *optimizer,
                  const int32_t *nodes, int n, tkg_tensor **outputs);
 /* Compiles the plan that tkg_step_run would run. */

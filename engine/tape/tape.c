@@ -200,8 +200,10 @@ int tkg_tape_leaf(tkg_tape *tape, tkg_tensor *tensor) {
 int tkg__tape_leaf(tkg_tape *tape, tkg_tensor *tensor) {
   TKG__NEEDS(tape && tensor, -1);
   if (tensor->engine != tape->engine) {
-    tkg__say("a tensor on %s cannot be used on %s: make it anew, or copy it with totable()",
-             tensor->engine->backend->name, tape->engine->backend->name);
+    tkg__say(
+        "a tensor made before the device was changed, on %s, cannot be used with values on %s: "
+        "make it anew, or copy it with totable()",
+        tensor->engine->backend->name, tape->engine->backend->name);
     return -1;
   }
   if (tensor->tape == tape && tensor->tape_generation == tape->generation &&

@@ -87,14 +87,17 @@ local function realize(t)
 end
 tensor.realize = realize
 
+--- The node of a kept tensor on a tape. Errors: a tensor of another device.
+local function leaf_of(tape, kept)
+  local node = C.tkg_tape_leaf(tape.c, kept)
+  if node < 0 then fail('%s', ffi.string(C.tkg_error())) end
+  return node
+end
+
 --- The node of a value on the tape that records now. A value of the ambient tape is computed first.
 local function node_of(t)
   local tape = runtime.tape
-  if t.kept then
-    local node = C.tkg_tape_leaf(tape.c, t.kept)
-    if node < 0 then fail('%s', ffi.string(C.tkg_error())) end
-    return node
-  end
+  if t.kept then return leaf_of(tape, t.kept) end
   check_generation(t)
   if t.tape == tape then return t.node end
   if t.tape.step then fail('a value of another step cannot be used here') end
@@ -102,7 +105,7 @@ local function node_of(t)
   runtime.tape = t.tape
   realize(t)
   runtime.tape = saved
-  return C.tkg_tape_leaf(tape.c, t.kept)
+  return leaf_of(tape, t.kept)
 end
 tensor.node_of = node_of
 

@@ -1,5 +1,8 @@
 -- Misuse of ops: one line that names this file, this line, the op and the shapes.
+local ffi = require 'ffi'
 local tk = require 'tinykg'
+local C = require 'tinykg.engine.lib'
+local runtime = require 'tinykg.engine.runtime'
 local tensor = require 'tinykg.engine.tensor'
 local graphs = require 'tests.support.graphs'
 
@@ -361,6 +364,32 @@ describe('an error', function()
       assert.truthy(message:find('gather: id 5 at position 30 is outside 0..2', 1, true), message)
     end
     tk.threads(0)
+  end)
+
+  it('comes of nodes that a tape does not have, whoever asks', function()
+    local step, tape, out = runtime.create 'step', runtime.create 'tape', ffi.new 'tkg_tensor *[2]'
+    local leaf = C.tkg_tape_leaf(tape, tk.parameter(tk.ones(1):sum()).kept)
+    assert.equal(0, leaf)
+    for _, wrong in ipairs{-2, 1, 1000000} do
+      local message = message_of(function()
+        runtime.check(C.tkg_step_run(step, tape, wrong, nil, nil, 0, nil))
+      end)
+      assert.truthy(message:find(('the loss, %d, is no value'):format(wrong), 1, true), message)
+    end
+    for _, wrong in ipairs{-1, 1, 1000000} do
+      local nodes = ffi.new('int32_t[2]', leaf, wrong)
+      for _, loss in ipairs{-1, leaf} do
+        local expected = ('step: output 2, %d, is no value of this tape'):format(wrong)
+        local message = message_of(function()
+          runtime.check(C.tkg_step_run(step, tape, loss, nil, nodes, 2, out))
+        end)
+        assert.truthy(message:find(expected, 1, true), message)
+        message = message_of(function()
+          runtime.check(C.tkg_step_plan(step, tape, loss, nil, nodes, 2))
+        end)
+        assert.truthy(message:find(expected, 1, true), message)
+      end
+    end
   end)
 
   it('leaves tape and memory usable', function()
