@@ -7,10 +7,25 @@ local tensor = require 'tinykg.engine.tensor'
 local check = runtime.check
 
 local optim = {}
-local parameters = setmetatable({}, {__mode = 'k'}) -- all that live
+local parameters = setmetatable({}, {__mode = 'k'}) -- all that live, with their numbers
+local registered = 0
 
 --- Makes update() look for a gradient of this tensor. ---@param t Tensor
-function optim.register(t) parameters[t] = true end
+function optim.register(t)
+  registered = registered + 1
+  parameters[t] = parameters[t] or registered
+end
+
+--- The live parameters that a function accepts, in the order in which they were made: that of a
+--- table follows addresses, and sums over parameters would too. ---@return Tensor[]
+local function select_parameters(accepts)
+  local list = {}
+  for t in pairs(parameters) do
+    if t.kept and accepts(t) then list[#list + 1] = t end
+  end
+  table.sort(list, function(a, b) return parameters[a] < parameters[b] end)
+  return list
+end
 
 local GROUP = {lr = 'number', weight_decay = 'number', frozen = 'boolean'}
 
@@ -55,18 +70,15 @@ local function get(self, name)
   return number[0]
 end
 
--- Returns the live parameters that have a gradient, in no order.
-function optim._with_gradient()
-  local list = {}
-  for t in pairs(parameters) do
-    local g = t.kept and C.tkg_tensor_gradient(t.kept)
-    if g and g ~= nil then
-      C.tkg_tensor_release(g)
-      list[#list + 1] = t
-    end
-  end
-  return list
+local function has_gradient(t)
+  local gradient = C.tkg_tensor_gradient(t.kept)
+  if gradient == nil then return false end
+  C.tkg_tensor_release(gradient)
+  return true
 end
+
+-- The live parameters that have a gradient.
+function optim._with_gradient() return select_parameters(has_gradient) end
 
 --- Applies the gradients of the last loss:backward() and frees them. Errors: no parameter has one.
 ---@return Optimizer self
@@ -99,13 +111,10 @@ function methods:knows(parameter)
   return C.tkg_optimizer_knows(self.c, tensor.realize(parameter)) ~= 0
 end
 
---- Parameters that its updates have state of, in no order. ---@return Tensor[]
+--- Parameters that its updates have state of, in the order in which they were made.
+---@return Tensor[]
 function methods:parameters()
-  local list = {}
-  for t in pairs(parameters) do
-    if t.kept and self:knows(t) then list[#list + 1] = t end
-  end
-  return list
+  return select_parameters(function(t) return self:knows(t) end)
 end
 
 function Optimizer.__index(self, key)

@@ -70,6 +70,42 @@ describe('the gradient of a parameter', function()
   end)
 end)
 
+describe('an update', function()
+  it('takes parameters in the order in which they were made, wherever they lie', function()
+    local list, optimizer = {}, tk.optim.adam()
+    for i = 1, 40 do
+      list[i] = tk.parameter(tk.ones(1))
+    end
+    for i = 40, 1, -1 do list[i].grad = tk.ones(1) end
+    optimizer:update()
+    tk.parameter(list[1]) -- once more: its place stays
+    assert.equal(40, #optimizer:parameters())
+    for i, t in ipairs(optimizer:parameters()) do assert.equal(list[i], t) end
+  end)
+
+  it('that clips has the same bits in each process', function()
+    local script = fixtures.dir{['x.lua'] = [[
+      local tk = require 'tinykg'
+      local held = {}
+      for i = 1, tonumber(arg[1]) do held[i] = {} end
+      local list = {}
+      for i = 1, 40 do
+        list[i] = tk.parameter(tk.zeros(7))
+        list[i].grad = tk.randn(7) * i
+      end
+      tk.optim.sgd{lr = 1, clip = 1}:update()
+      for i = 1, 40 do io.write(('%a '):format(list[i]:totable()[3])) end
+    ]]} .. '/x.lua'
+    local first
+    for i = 0, 9 do
+      local luajit = os.getenv 'LUAJIT' or 'luajit'
+      local text = shell.gives(0, ('%s %s %d'):format(luajit, script, i * 3))
+      first = first or text
+      assert.equal(first, text)
+    end
+  end)
+end)
+
 describe('a group of parameters', function()
   it('has a learning rate and a weight decay of its own', function()
     local sgd = {tk.optim.sgd{lr = 0.1, weight_decay = 0.2}, function(lr, decay)
