@@ -187,12 +187,14 @@ int tkg_tensor_fill(tkg_tensor *tensor, double value);
 /* Fill an f32 tensor with random numbers, a function of the engine's seed and `stream` alone. */
 int tkg_tensor_uniform(tkg_tensor *tensor, double low, double high, uint32_t stream);
 int tkg_tensor_normal(tkg_tensor *tensor, double mean, double deviation, uint32_t stream);
-/* Sets whether a tensor gets gradients; its memory is then counted as parameter, else as data. */
+/* Sets whether a tensor gets gradients; its memory is then counted as parameter, else as data, and
+ * a gradient that it had is released. */
 void tkg_tensor_set_parameter(tkg_tensor *tensor, int wanted);
 int tkg_tensor_is_parameter(const tkg_tensor *tensor);
 /* Sets how a parameter is updated, before the first step that reads it: "lr" (a factor of the
- * optimizer's), "weight_decay" (instead of the optimizer's) or "frozen" (1: it gets no gradient and
- * stays as it is). TKG_E_ARGUMENT for another option or a negative value. */
+ * optimizer's), "weight_decay" (instead of the optimizer's) or "frozen" (1: it gets no gradient,
+ * loses the one that it has, and stays as it is). TKG_E_ARGUMENT for another option or a negative
+ * value. */
 int tkg_tensor_set_group(tkg_tensor *tensor, const char *option, double value);
 /* Keeps an f32 parameter in 16 bits (bf16), or in 32 again. Reading and writing it goes on in f32,
  * rounded to the nearest; adam's updates round at random, with noise that depends on `number`, so
@@ -291,7 +293,8 @@ int tkg_optimizer_get(const tkg_optimizer *optimizer, const char *option, double
 tkg_tensor *tkg_optimizer_state(tkg_optimizer *optimizer, tkg_tensor *parameter, int slot);
 int tkg_optimizer_knows(const tkg_optimizer *optimizer,
                         const tkg_tensor *parameter); /* 1: it has state */
-/* Updates n parameters by their gradients, which are released; those without one stay. */
+/* Updates n parameters by their gradients, which are released; frozen ones and those without a
+ * gradient stay. */
 int tkg_optimizer_update(tkg_optimizer *optimizer, tkg_tensor *const *parameters, int n);
 
 /* ---- steps: from tape to plan to numbers ---- */

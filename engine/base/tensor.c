@@ -327,6 +327,7 @@ void tkg_tensor_set_parameter(tkg_tensor *tensor, int wanted) {
   TKG__NEEDS(tensor, );
   if (tensor->parameter != (wanted != 0)) tensor->tape = NULL; /* its leaf is another node now */
   tensor->parameter = wanted != 0;
+  if (!wanted) tkg_tensor_drop_gradient(tensor);
   if (tensor->kind == TKG_KIND_PARAMETER || tensor->kind == TKG_KIND_DATA)
     set_kind(tensor, wanted ? TKG_KIND_PARAMETER : TKG_KIND_DATA);
 }
@@ -405,6 +406,7 @@ int tkg_tensor_set_group(tkg_tensor *tensor, const char *option, double value) {
   tensor->tape = NULL; /* its leaf is another node now */
   if (strcmp(option, "frozen") == 0) {
     tensor->frozen = value != 0;
+    if (tensor->frozen) tkg_tensor_drop_gradient(tensor);
   } else if (strcmp(option, "lr") == 0) {
     if (value == 0) return tkg__fail(TKG_E_ARGUMENT, "lr: 0 is not above 0: freeze it instead");
     tensor->rate = value;

@@ -456,7 +456,8 @@ static int record_updates(tkg_optimizer *o, tkg_tape *tape, tkg_tensor *const *p
   int32_t *gradient = leaf + n + 1;
   int count = 0, status = TKG_OK;
   for (int i = 0; i < n && !status; i++) {
-    if (!parameters[i]->gradient || (status = tkg__optimizer_join_one(o, parameters[i]))) continue;
+    if (!parameters[i]->gradient || parameters[i]->frozen) continue;
+    if ((status = tkg__optimizer_join_one(o, parameters[i]))) continue;
     leaf[count] = tkg__tape_leaf(tape, parameters[i]);
     gradient[count] = tkg_tape_leaf(tape, parameters[i]->gradient);
     if (leaf[count] < 0 || gradient[count++] < 0) status = TKG_E_MEMORY;

@@ -35,7 +35,7 @@ local GROUP = {lr = 'number', weight_decay = 'number', frozen = 'boolean'}
 ---   tk.optim.group({w}, {lr = 0.1, weight_decay = 0})
 ---@param list Tensor[] parameters
 ---@param options table lr, a factor of the optimizer's; weight_decay, instead of the optimizer's;
----  frozen: true: no gradient, no update
+---  frozen: true: no gradient (one that it has is dropped), no update
 function optim.group(list, options)
   runtime.fields('optim.group', options, 'lr weight_decay frozen', GROUP)
   for _, t in ipairs(list) do
@@ -80,7 +80,9 @@ end
 -- The live parameters that have a gradient.
 function optim._with_gradient() return select_parameters(has_gradient) end
 
---- Applies the gradients of the last loss:backward() and frees them. Errors: no parameter has one.
+--- Updates all parameters that have a gradient, whichever loss:backward() left it, and frees the
+--- gradients. A second backward() in between replaces the gradients of its own parameters and
+--- leaves the others. Errors: no parameter has one.
 ---@return Optimizer self
 function methods:update()
   local list = optim._with_gradient()

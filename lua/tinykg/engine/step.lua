@@ -386,8 +386,9 @@ end
 
 -- ---- backward outside of steps ----
 
---- Computes the gradients of all parameters that this loss depends on; they replace those in .grad.
---- A script may set that field: a tensor of the parameter's shape is copied, nil drops it.
+--- Computes the gradients of all parameters that this loss depends on; they replace those in .grad
+--- (PyTorch adds them up); other parameters keep theirs, until an update. A script may set that
+--- field: a tensor of the parameter's shape is copied, nil drops it.
 --- All that backward reads is saved exactly: use tk.step to train in little memory. Errors: inside
 --- a step; the value was computed before.
 ---

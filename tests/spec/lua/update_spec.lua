@@ -71,6 +71,38 @@ describe('the gradient of a parameter', function()
 end)
 
 describe('an update', function()
+  it('leaves frozen parameters as they are, whatever they had before', function()
+    local w, v = tk.parameter(tk.tensor{1}), tk.parameter(tk.tensor{2})
+    local optimizer = tk.optim.sgd{lr = 1, clip = 1e9};
+    (w * v):sum():backward()
+    tk.optim.group({w}, {frozen = true})
+    assert.is_nil(w.grad)
+    local loss = (w * v):sum()
+    loss:backward()
+    optimizer:update()
+    assert.same({1}, w:totable())
+    assert.same({1}, v:totable())
+    tk.optim.group({w}, {frozen = false});
+    (w * v):sum():backward()
+    optimizer:update()
+    assert.same({0}, w:totable())
+    assert.same({0}, v:totable())
+  end)
+
+  it('is of all parameters that have a gradient, from the last backward() that gave one', function()
+    local w, v = tk.parameter(tk.tensor{1}), tk.parameter(tk.tensor{2})
+    local optimizer = tk.optim.sgd{lr = 1};
+    (w * 4):sum():backward();
+    (w * 3):sum():backward();
+    (v * 5):sum():backward()
+    assert.same({3}, w.grad:totable())
+    optimizer:update()
+    assert.same({-2}, w:totable())
+    assert.same({-3}, v:totable())
+    assert.is_nil(w.grad)
+    assert.is_nil(v.grad)
+  end)
+
   it('takes parameters in the order in which they were made, wherever they lie', function()
     local list, optimizer = {}, tk.optim.adam()
     for i = 1, 40 do
