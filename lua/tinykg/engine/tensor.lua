@@ -101,10 +101,7 @@ local function node_of(t)
   check_generation(t)
   if t.tape == tape then return t.node end
   if t.tape.step then fail('a value of another step cannot be used here') end
-  local saved = runtime.tape
-  runtime.tape = t.tape
   realize(t)
-  runtime.tape = saved
   return leaf_of(tape, t.kept)
 end
 tensor.node_of = node_of

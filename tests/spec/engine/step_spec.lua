@@ -271,6 +271,19 @@ describe('a step refuses', function()
 end)
 
 describe('an error inside a step', function()
+  it('that the function catches leaves what it records where it belongs', function()
+    local x, w = tk.ones(2), tk.parameter(tk.tensor{5, 7})
+    local stale = x * 2
+    x:write{3, 3}
+    local step = tk.step(function()
+      assert.matches('was changed after', message_of(function() return w * stale end))
+      return w:sum()
+    end, {optimizer = tk.optim.sgd{lr = 1}})
+    assert.equal(12, step())
+    assert.equal(10, step())
+    check_usable()
+  end)
+
   it('comes through as it is', function()
     local token = {}
     local ok, raised = pcall(tk.step(function() error(token) end))
