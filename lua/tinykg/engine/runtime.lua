@@ -200,9 +200,11 @@ local allocated = 0
 
 --- Counts a new tensor's bytes and calls Lua's collector after every COLLECT_AFTER. The collector
 --- does not see these bytes, and would let gigabytes of garbage pile up at the prompt.
-function runtime.allocated(bytes)
+---@param bytes number
+---@param later? boolean leave the collector to the next call: it renumbers the ambient tape's nodes
+function runtime.allocated(bytes, later)
   allocated = allocated + bytes
-  if allocated < COLLECT_AFTER then return end
+  if later or allocated < COLLECT_AFTER then return end
   allocated = 0
   runtime.collect(true)
 end

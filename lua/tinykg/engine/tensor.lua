@@ -69,7 +69,8 @@ tensor.check_generation = check_generation
 
 --- Computes a lazy value outside of steps, which makes it a kept one. Returns the engine's tensor.
 --- Errors: a value of a step.
-local function realize(t)
+---@param t Tensor ---@param recording? boolean an op is being recorded, whose inputs have numbers
+local function realize(t, recording)
   if t.kept then return t.kept end
   check_generation(t)
   if t.tape.step then
@@ -82,7 +83,7 @@ local function realize(t)
   t.tape.live[t] = nil
   t.tape, t.node = nil, nil
   t.cut, t.derived = t.derived, nil
-  runtime.allocated(4 * C.tkg_tensor_size(t.kept, -1))
+  runtime.allocated(4 * C.tkg_tensor_size(t.kept, -1), recording)
   return t.kept
 end
 tensor.realize = realize
@@ -101,7 +102,7 @@ local function node_of(t)
   check_generation(t)
   if t.tape == tape then return t.node end
   if t.tape.step then fail('a value of another step cannot be used here') end
-  realize(t)
+  realize(t, true)
   return leaf_of(tape, t.kept)
 end
 tensor.node_of = node_of

@@ -206,6 +206,21 @@ describe('a value', function()
     assert.same({241, 242}, chain:totable())
   end)
 
+  it('that an op reads is the one that was meant, though the collector is due meanwhile', function()
+    local y = tk.ones(4) * 3 -- of the tape before the seed, computed when it is read
+    tk.seed(2)
+    local before, a = tk.ones(4) + 1, tk.tensor{1, 2, 3, 4} * 10
+    local live = tk.full(-7, 4) * 1
+    before = before:totable()
+    runtime.uncollected(function() end)
+    runtime.allocated(2 ^ 28 - 16)
+    local z = a + y
+    assert.same({13, 23, 33, 43}, z:totable())
+    assert.same({-7, -7, -7, -7}, live:totable())
+    assert.equal(2, before[1])
+    tk.seed(1)
+  end)
+
   it('survives the compaction of the tape with its way back', function()
     local w = tk.parameter(tk.tensor{1, 2})
     local y = w * w
