@@ -36,7 +36,7 @@ local function create(options)
   end
   for value, bits in pairs(options.value_bits or {}) do
     local where, nth = tostring(value):match('^(.*) #(%d+)$')
-    if not where or type(bits) ~= 'number' then
+    if not where or type(bits) ~= 'number' or bits % 1 ~= 0 then
       runtime.fail("value_bits: ['%s'] = %s is not ['FILE:LINE #NUMBER'] = bits", tostring(value),
                    tostring(bits))
     end
