@@ -8,11 +8,17 @@
 #include "optimizer.h"
 
 #include <float.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
 #include "shared/moments.h"
+
+static uint64_t next_serial(void) {
+  static atomic_uint_least64_t last;
+  return atomic_fetch_add_explicit(&last, 1, memory_order_relaxed) + 1;
+}
 
 int tkg_optimizer_create(tkg_engine *engine, const char *kind, tkg_optimizer **out) {
   TKG__NEEDS(engine && kind, TKG_E_ARGUMENT);
@@ -30,6 +36,7 @@ int tkg_optimizer_create(tkg_engine *engine, const char *kind, tkg_optimizer **o
     tkg_optimizer *o = calloc(1, sizeof *o);
     if (!o) return tkg__fail(TKG_E_MEMORY, "no memory for an optimizer");
     *o = (tkg_optimizer){.engine = tkg__engine_retain(engine),
+                         .serial = next_serial(),
                          .op = kinds[k].op,
                          .lr = kinds[k].lr,
                          .beta1 = 0.9,

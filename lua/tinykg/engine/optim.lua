@@ -29,7 +29,8 @@ end
 
 local GROUP = {lr = 'number', weight_decay = 'number', frozen = 'boolean'}
 
---- Sets how parameters are updated, by any optimizer, before the first step that reads them.
+--- Sets how parameters are updated, by any optimizer, from the next step on. Each new setting is a
+--- new plan of the step: change the optimizer's `lr`, not a group's, at every step.
 ---
 ---   local w = tk.parameter(tk.ones(2))
 ---   tk.optim.group({w}, {lr = 0.1, weight_decay = 0})

@@ -1,6 +1,7 @@
 -- Groups of parameters, gradients of several batches, vectors to begin with.
 local fixtures = require 'tests.support.fixtures'
 local shell = require 'tests.support.shell'
+local tables = require 'tinykg.base.tables'
 local tk = require 'tinykg'
 
 local W, G = {1, -2, 0.5}, {0.3, -0.1, 2} -- parameter and gradient
@@ -67,6 +68,23 @@ describe('the gradient of a parameter', function()
     assert.matches('update: no parameter has a gradient',
                    fixtures.message(function() tk.optim.sgd{lr = 1}:update() end))
     assert.same({1, 1}, w:totable())
+  end)
+end)
+
+describe('an optimizer that takes the place of another', function()
+  it('gets plans of its own, wherever it lies', function()
+    for _ = 1, 20 do
+      local w = tk.parameter(tk.zeros(2))
+      local step = tk.step(function() return w:sum() end, {optimizer = tk.optim.adam{lr = 1}})
+      for _ = 1, 3 do step() end
+      w:write{0, 0}
+      step.optimizer = nil
+      collectgarbage()
+      step.optimizer = tk.optim.adam{lr = 1}
+      step()
+      assert_near({-1, -1}, w:totable()) -- as the first step of Adam
+      assert.equal(2, step:figure 'plans')
+    end
   end)
 end)
 
@@ -164,6 +182,27 @@ describe('a group of parameters', function()
       assert_near(case[2](0.025, 0.2), slow:totable())
       assert_near(case[2](0.1, 0), bare:totable())
     end
+  end)
+
+  it('can be changed between steps, and holds for batches of each size', function()
+    local rows = tk.parameter(tk.zeros(10, 2))
+    local step = tk.step(function(ids) return rows:gather(ids):sum() end,
+                         {optimizer = tk.optim.sgd{lr = 1}})
+    step(tk.ids{0, 1, 2})
+    tk.optim.group({rows}, {lr = 0.25})
+    step(tk.ids{3, 4, 5})
+    step(tk.ids{6, 7})
+    tk.optim.group({rows}, {lr = 0.25})
+    step(tk.ids{6, 7})
+    assert.equal(3, step:figure 'plans') -- two sizes at the second rate; nothing new the third time
+    tk.optim.group({rows}, {lr = 1})
+    step(tk.ids{8, 8, 9})
+    assert.equal(3, step:figure 'plans') -- the first one again
+    local first = tables.map(rows:totable(), function(row) return row[1] end)
+    assert.same({-1, -1, -1, -0.25, -0.25, -0.25, -0.5, -0.5, -2, -1}, first)
+    tk.optim.group({rows}, {weight_decay = 1})
+    step(tk.ids{0, 1, 2})
+    assert.same({-1, -1}, rows:totable()[1]) -- less the gradient, and less itself
   end)
 
   it('holds for tables in few bytes too', function()
