@@ -20,6 +20,16 @@ describe('a pipe into tinykg', function()
     assert.equal(0, status)
   end)
 
+  it('shows what statements return, each value', function()
+    local status, out, err = piped{'return 3, 4', 'return 3', '_', 'local a = 5 return a, a + 1',
+                                   'return nil, true', 'return', 'local b = 7', 'b',
+                                   'for i = 8, 9 do return i end', ':time return 3, 4'}
+    assert.equal('', err)
+    local values = out:gsub('[^\n]* m?s\n$', '') -- but not the time that it took
+    assert.equal('3\n4\n3\n3\n5\n6\nnil\ntrue\n7\n8\n3\n4\n', values)
+    assert.equal(0, status)
+  end)
+
   it('ends at the first error, with its line', function()
     local status, out, err = piped{'print(1)', '', 'do', '  local y = nil', '  y.z = 1', 'end',
                                    'print(2)'}
