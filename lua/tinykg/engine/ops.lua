@@ -378,16 +378,16 @@ function methods:scatter_add(ids, n)
   return record('scatter_add', set_shape{n, cols}, self, ids)
 end
 
---- 0, 1, ... n as kept ids, made once.
+--- 0, 1, ... n as ids: a part of the longest such list that was asked for, which alone is kept.
 local function counting(n)
-  local cache = runtime.cache.counting or {}
-  runtime.cache.counting = cache
-  if not cache[n] then
+  local longest = runtime.cache.counting
+  if not longest or longest:count() <= n then
     local list = {}
     for i = 0, n do list[i + 1] = i end
-    cache[n] = tensor.ids(list)
+    longest = tensor.ids(list)
+    runtime.cache.counting = longest
   end
-  return cache[n]
+  return longest:count() == n + 1 and longest or longest:narrow(1, 1, n + 1)
 end
 
 --- 1 where ids[b, j] is column[b], else 0.

@@ -202,6 +202,18 @@ describe('help', function()
     assert.equal('no help has the word qwert', help.search('qwert'))
   end)
 
+  it('of a call is that of its function', function()
+    local before = rawget(_G, 'tk')
+    rawset(_G, 'tk', tk) -- as at the prompt
+    finally(function() rawset(_G, 'tk', before) end)
+    local of = help.on 'tk.zeros'
+    assert.matches('^tk%.zeros%(', of)
+    for _, call in ipairs{'tk.zeros(3)', 'tk.zeros (3, f(4));', 'tk.zeros()', 'tk.zeros('} do
+      assert.equal(of, (help.on(call)))
+    end
+    assert.equal(help.on 'tk.zeros(1):sum', (help.on 'tk.zeros(1):sum(2)'))
+  end)
+
   it('knows what was meant', function()
     assert.equal('nothing here is called data; there is tk.data', select(2, help.on 'data'))
     assert.equal('nothing here is called tk.optm: did you mean tk.optim?',
