@@ -259,8 +259,11 @@ const char *tkg_op_name(int op);
  * for one of another engine, or without memory. */
 int tkg_tape_leaf(tkg_tape *tape, tkg_tensor *tensor);
 /* Records an op on n nodes and checks dtypes and shapes; optional inputs are left out at the end.
- * `where` is the recipe's "file:line", copied, for reports; NULL repeats that of the tape's last
- * recording, for as long as the ops are the same. Returns the node, -1 with a message. */
+ * `where` is the recipe's "file:line", copied, for reports; NULL or "" repeats that of the tape's
+ * last recording, for as long as the ops and their inputs are the same, and is none for NULL and
+ * TKG_NO_LINE for "" from then on: nothing was recorded, and the op needs its line. Returns the
+ * node, TKG_NO_LINE, or -1 with a message. */
+enum { TKG_NO_LINE = -2 };
 int tkg_tape_record(tkg_tape *tape, int op, const int32_t *inputs, int n,
                     const tkg_attributes *attributes, const char *where);
 int tkg_tape_dtype(const tkg_tape *tape, int node);

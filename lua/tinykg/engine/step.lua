@@ -72,6 +72,10 @@ end
 ---   for _ = 1, 50 do step(x, y) end
 ---   print(('%.3f'):format(w:totable()[2][1]))         --> 3.000
 ---
+--- Lines of the recipe, in messages and in value_bits, are noted when a step runs first, and again
+--- from the first op on that differs from those of its last run. Other lines that record the same
+--- ops on the same values are not told apart from them, but with `check`.
+---
 --- Options:
 ---   optimizer  one of tk.optim, applied by the step; without it gradients are left in .grad
 ---   bits       of saved values: 32 (exact, the default), 8, 4, 2 or 1
@@ -121,7 +125,7 @@ local function record(self, ...)
   tape.generation = tape.generation + 1
   tape.wanted = {}
   runtime.tape = tape
-  runtime.capture = not self.seen or self.checked -- later steps have the same lines
+  runtime.capture = not self.seen or self.checked -- later steps repeat the lines
   local results = {source_line.within(self.fn, runtime.call, self.name, self.fn, ...)}
   runtime.tape, runtime.capture = runtime.ambient, true
   if not results[1] then error(results[2], 0) end

@@ -199,8 +199,13 @@ end
 --- and types that do not fit.
 local function record(name, with, a, b, c, d, e, f)
   local tape, n = runtime.tape, set_inputs(name, a, b, c, d, e, f)
-  local where = runtime.capture and runtime.where() or nil
+  local where = '' -- that of the last recording
+  if runtime.capture then where = runtime.where() end
   local node = C.tkg_tape_record(tape.c, op_code[name], inputs, n, with, where)
+  if node == C.TKG_NO_LINE then -- the function has gone another way
+    runtime.capture = true
+    node = C.tkg_tape_record(tape.c, op_code[name], inputs, n, with, runtime.where())
+  end
   if node < 0 then fail('%s', ffi.string(C.tkg_error())) end
   local t = lazy(tape, node)
   if tape.live then note_origins(t, n, a, b, c, d, e, f) end

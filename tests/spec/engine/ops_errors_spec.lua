@@ -345,6 +345,33 @@ describe('an error', function()
     tk.threads(0)
   end)
 
+  it('when running names the line of the way that the function took', function()
+    local w, of = tk.parameter(tk.ones(5, 2)), nil
+    local step = tk.step(function(way, ids)
+      of = debug.getinfo(1, 'l').currentline
+      if way == 1 then
+        return w:gather(ids):square():mean()        -- of + 2
+      elseif way == 2 then
+        local x = w:sum()
+        return w:gather(ids):mean() + x             -- of + 5
+      end
+      local a = tk.ones(5, 2):square():sum()
+      return (w:gather(ids) * a):square():mean()    -- of + 8
+    end)
+    local good, wrong = tk.ids{0, 1}, tk.ids{0, 9}
+    for round = 1, 2 do
+      for way, line in ipairs{2, 5, 8} do
+        if round == 1 then step(way, good) end
+        local message = message_of(function() step(way, wrong) end)
+        assert.matches(('ops_errors_spec.lua:%d: gather: id 9'):format(of + line), message, 1, true)
+      end
+    end
+    step(3, good)
+    for line in step:recorded():gmatch 'square[^\n]*' do
+      assert.matches('ops_errors_spec.lua:%d+$', line)
+    end
+  end)
+
   it('comes of ids of an op that has no elements', function()
     for k, case in ipairs(WITHOUT_ELEMENTS) do
       local ok, message = pcall(case[1])
