@@ -187,12 +187,14 @@ int tkg_tensor_fill(tkg_tensor *tensor, double value);
 /* Fill an f32 tensor with random numbers, a function of the engine's seed and `stream` alone. */
 int tkg_tensor_uniform(tkg_tensor *tensor, double low, double high, uint32_t stream);
 int tkg_tensor_normal(tkg_tensor *tensor, double mean, double deviation, uint32_t stream);
-/* Sets whether a tensor gets gradients; its memory is then counted as parameter, else as data. */
+/* Sets whether a tensor gets gradients; its memory is then counted as parameter, else as data, and
+ * a gradient that it had is released. */
 void tkg_tensor_set_parameter(tkg_tensor *tensor, int wanted);
 int tkg_tensor_is_parameter(const tkg_tensor *tensor);
-/* Sets how a parameter is updated, before the first step that reads it: "lr" (a factor of the
- * optimizer's), "weight_decay" (instead of the optimizer's) or "frozen" (1: it gets no gradient and
- * stays as it is). TKG_E_ARGUMENT for another option or a negative value. */
+/* Sets how a parameter is updated, from the next step on, which gets a new plan: "lr" (a factor of
+ * the optimizer's), "weight_decay" (instead of the optimizer's) or "frozen" (1: it gets no
+ * gradient, loses the one that it has, and stays as it is). TKG_E_ARGUMENT for another option or a
+ * negative value. */
 int tkg_tensor_set_group(tkg_tensor *tensor, const char *option, double value);
 /* Keeps an f32 parameter in 16 bits (bf16), or in 32 again. Reading and writing it goes on in f32,
  * rounded to the nearest; adam's updates round at random, with noise that depends on `number`, so
@@ -208,6 +210,9 @@ int tkg_tensor_join(tkg_tensor *tensor);
  * elements or more. Such parameters may have 16 bits or row-wise moments. */
 int tkg_tensor_is_table(const tkg_tensor *tensor);
 tkg_tensor *tkg_tensor_gradient(tkg_tensor *tensor); /* a new reference, or NULL */
+/* Gives a parameter a copy of `from`, f32 of its shape and on its device, as its gradient; one that
+ * it had is released. TKG_E_SHAPE, TKG_E_ARGUMENT if it is none or frozen, or TKG_E_MEMORY. */
+int tkg_tensor_set_gradient(tkg_tensor *tensor, const tkg_tensor *from);
 void tkg_tensor_drop_gradient(tkg_tensor *tensor);
 double tkg_tensor_version(const tkg_tensor *tensor); /* grows whenever its numbers change */
 /* Writes a random permutation of 0..n-1, n < 2^31, a function of the last three arguments alone. */
@@ -250,11 +255,15 @@ int tkg_tape_length(const tkg_tape *tape);
 int tkg_op_code(const char *name); /* -1 when there is none */
 int tkg_op_count(void);
 const char *tkg_op_name(int op);
-/* Records a tensor, which the tape retains; the same tensor gives the same node. */
+/* Records a tensor, which the tape retains; the same tensor gives the same node. -1 with a message
+ * for one of another engine, or without memory. */
 int tkg_tape_leaf(tkg_tape *tape, tkg_tensor *tensor);
 /* Records an op on n nodes and checks dtypes and shapes; optional inputs are left out at the end.
- * `where` is the recipe's "file:line", copied, for reports; NULL repeats that of the tape's last
- * recording, for as long as the ops are the same. Returns the node, -1 with a message. */
+ * `where` is the recipe's "file:line", copied, for reports; NULL or "" repeats that of the tape's
+ * last recording, for as long as the ops and their inputs are the same, and is none for NULL and
+ * TKG_NO_LINE for "" from then on: nothing was recorded, and the op needs its line. Returns the
+ * node, TKG_NO_LINE, or -1 with a message. */
+enum { TKG_NO_LINE = -2 };
 int tkg_tape_record(tkg_tape *tape, int op, const int32_t *inputs, int n,
                     const tkg_attributes *attributes, const char *where);
 int tkg_tape_dtype(const tkg_tape *tape, int node);
@@ -273,9 +282,10 @@ int64_t tkg_tape_print(const tkg_tape *tape, char *text, int64_t size);
 /* ---- optimizers: updates recorded as nodes ---- */
 
 /* kind: "sgd", "adam", "adamw" or "adagrad". Options: lr beta1 beta2 eps eps_hat weight_decay
- * momentum decay_rank clip (most that the norm of all gradients together may be; 0: any) bits (of
- * Adam's state, 32 or 8), t (updates made); a kind ignores those it has no use for. TKG_E_ARGUMENT
- * for another name or a value that is not >= 0. */
+ * momentum decay_rank clip (most that the norm of all gradients together may be; 0 or more than any
+ * float: any norm) bits (of Adam's state, 32 or 8), t (updates made); a kind ignores those it has
+ * no use for. TKG_E_ARGUMENT for another name, a value that is not >= 0, or a clip between 0 and
+ * the least float. */
 int tkg_optimizer_create(tkg_engine *engine, const char *kind, tkg_optimizer **out);
 void tkg_optimizer_release(tkg_optimizer *optimizer);
 int tkg_optimizer_set(tkg_optimizer *optimizer, const char *option, double value);
@@ -286,7 +296,8 @@ int tkg_optimizer_get(const tkg_optimizer *optimizer, const char *option, double
 tkg_tensor *tkg_optimizer_state(tkg_optimizer *optimizer, tkg_tensor *parameter, int slot);
 int tkg_optimizer_knows(const tkg_optimizer *optimizer,
                         const tkg_tensor *parameter); /* 1: it has state */
-/* Updates n parameters by their gradients, which are released; those without one stay. */
+/* Updates n parameters by their gradients, which are released; frozen ones and those without a
+ * gradient stay. */
 int tkg_optimizer_update(tkg_optimizer *optimizer, tkg_tensor *const *parameters, int n);
 
 /* ---- steps: from tape to plan to numbers ---- */
@@ -315,7 +326,8 @@ int tkg_step_set_value(tkg_step *step, const char *where, int nth, int bits);
  * (tkg_tensor_gradient). outputs[i] is a new tensor with the value of nodes[i], owned by the
  * caller, or NULL on failure. Errors: TKG_E_MEMORY, with what the step would take at fewer bits;
  * TKG_E_STALE if a tensor has changed since it was recorded; TKG_E_INTERRUPTED, TKG_E_NOT_FINITE,
- * TKG_E_RANGE for ids, TKG_E_DEVICE. */
+ * TKG_E_RANGE for ids, TKG_E_DEVICE, also for a tape or an optimizer of another engine;
+ * TKG_E_ARGUMENT, outputs untouched, for a loss or nodes that the tape does not have. */
 int tkg_step_run(tkg_step *step, tkg_tape *tape, int loss, tkg_optimizer *optimizer,
                  const int32_t *nodes, int n, tkg_tensor **outputs);
 /* Compiles the plan that tkg_step_run would run. */

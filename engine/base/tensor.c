@@ -327,6 +327,7 @@ void tkg_tensor_set_parameter(tkg_tensor *tensor, int wanted) {
   TKG__NEEDS(tensor, );
   if (tensor->parameter != (wanted != 0)) tensor->tape = NULL; /* its leaf is another node now */
   tensor->parameter = wanted != 0;
+  if (!wanted) tkg_tensor_drop_gradient(tensor);
   if (tensor->kind == TKG_KIND_PARAMETER || tensor->kind == TKG_KIND_DATA)
     set_kind(tensor, wanted ? TKG_KIND_PARAMETER : TKG_KIND_DATA);
 }
@@ -405,6 +406,7 @@ int tkg_tensor_set_group(tkg_tensor *tensor, const char *option, double value) {
   tensor->tape = NULL; /* its leaf is another node now */
   if (strcmp(option, "frozen") == 0) {
     tensor->frozen = value != 0;
+    if (tensor->frozen) tkg_tensor_drop_gradient(tensor);
   } else if (strcmp(option, "lr") == 0) {
     if (value == 0) return tkg__fail(TKG_E_ARGUMENT, "lr: 0 is not above 0: freeze it instead");
     tensor->rate = value;
@@ -436,6 +438,34 @@ void tkg_tensor_drop_gradient(tkg_tensor *tensor) {
 tkg_tensor *tkg_tensor_gradient(tkg_tensor *tensor) {
   TKG__NEEDS(tensor, NULL);
   return tensor->gradient ? tkg_tensor_retain(tensor->gradient) : NULL;
+}
+
+/* Creates a copy of `from` that is divided as the parameter is. */
+static int gradient_of(const tkg_tensor *parameter, const tkg_tensor *from, tkg_tensor **out) {
+  tkg_node shape = parameter->shape;
+  shape.dtype = TKG_F32; /* of a parameter in 16 bits too */
+  int status = create(parameter->engine, &shape, TKG_KIND_GRADIENT, parameter->divided, out);
+  if (!status && (status = tkg_tensor_copy(*out, from))) tkg_tensor_release(*out);
+  return status;
+}
+
+int tkg_tensor_set_gradient(tkg_tensor *tensor, const tkg_tensor *from) {
+  TKG__NEEDS(tensor && from, TKG_E_ARGUMENT);
+  char text[2][TKG_SHAPE_TEXT];
+  const tkg_node *a = &tensor->shape, *b = &from->shape;
+  tkg_tensor *gradient;
+  if (!tensor->parameter || tensor->frozen)
+    return tkg__fail(TKG_E_ARGUMENT, "grad: %s %s", tkg__shape_text(a, text[0]),
+                     tensor->parameter ? "is frozen and has no gradient" : "is no parameter");
+  if (a->rank != b->rank || memcmp(a->shape, b->shape, sizeof a->shape) != 0 ||
+      tkg_tensor_dtype(tensor) != tkg_tensor_dtype(from))
+    return tkg__fail(TKG_E_SHAPE, "grad: %s is no gradient of %s", tkg__shape_text(b, text[1]),
+                     tkg__shape_text(a, text[0]));
+  int status = gradient_of(tensor, from, &gradient);
+  if (status) return status;
+  tkg_tensor_drop_gradient(tensor);
+  tensor->gradient = gradient;
+  return TKG_OK;
 }
 
 int tkg_shuffle(int32_t *ids, int64_t n, uint64_t seed, uint32_t epoch, uint32_t stream) {

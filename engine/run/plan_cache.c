@@ -34,14 +34,28 @@ static uint64_t hash_words(uint64_t h, const void *data, size_t bytes) {
   return h;
 }
 
+/* A hash of the rates and the decay of the parameters on a tape, which their updates contain. */
+static uint64_t hash_groups(const tkg_tape *tape) {
+  uint64_t hash = 0;
+  for (int i = 0; i < tape->n; i++) {
+    const tkg_tensor *t = tape->side[i].tensor;
+    if (!t || !tape->nodes[i].parameter) continue;
+    const double group[] = {t->rate > 0 ? t->rate : 1, t->has_decay ? t->decay : -1};
+    hash = hash_words(hash, group, sizeof group);
+  }
+  return hash;
+}
+
 /* The key of a plan for this tape; `nodes` and the outputs are the caller's. */
 static tkg_plan key_of(const tkg_tape *tape, const tkg_request *request, const tkg_policy *policy) {
   const tkg_optimizer *o = request->optimizer;
   tkg_plan key = {.nodes = tape->nodes, .n = tape->n, .request = *request, .policy = *policy};
   if (o) {
-    const double constants[] = {o->beta1,        o->beta2,    o->eps,       o->eps_hat,
-                                o->weight_decay, o->momentum, o->decay_rank};
+    const double constants[] = {o->beta1,        o->beta2,    o->eps,        o->eps_hat,
+                                o->weight_decay, o->momentum, o->decay_rank, o->clip};
     memcpy(key.constants, constants, sizeof key.constants);
+    key.optimizer = o->serial;
+    key.groups = hash_groups(tape);
   }
   key.hash = hash_words(14695981039346656037ULL, key.nodes, (size_t)key.n * sizeof *key.nodes);
   key.hash = hash_words(key.hash, &request->loss, sizeof request->loss);
@@ -62,7 +76,8 @@ static bool same_constants(const tkg_plan *a, const tkg_plan *b) {
 static bool same_policy(const tkg_policy *a, const tkg_policy *b) {
   return a->bits == b->bits && a->rounding == b->rounding && a->small == b->small &&
          a->save == b->save && a->fuse == b->fuse && a->rows == b->rows && a->tiles == b->tiles &&
-         a->check == b->check && a->in_place == b->in_place;
+         a->check == b->check && a->in_place == b->in_place && a->divide == b->divide &&
+         a->rank_bits == b->rank_bits;
 }
 
 /* A plan that updates parameters is theirs: others of the same shapes have another state. */
@@ -85,8 +100,8 @@ static bool same_lines(const tkg_plan *plan, const tkg_tape *tape) {
 static bool fits(const tkg_plan *plan, const tkg_plan *key, const tkg_tape *tape) {
   const tkg_request *a = &plan->request, *b = &key->request;
   return plan->hash == key->hash && plan->n == key->n && a->loss == b->loss && a->n == b->n &&
-         a->optimizer == b->optimizer && same_constants(plan, key) &&
-         same_policy(&plan->policy, &key->policy) &&
+         plan->optimizer == key->optimizer && plan->groups == key->groups &&
+         same_constants(plan, key) && same_policy(&plan->policy, &key->policy) &&
          same_bytes(a->outputs, b->outputs, (size_t)a->n * sizeof *a->outputs) &&
          same_bytes(plan->nodes, key->nodes, (size_t)plan->n * sizeof *plan->nodes) &&
          same_lines(plan, tape) && same_parameters(&plan->program, tape);

@@ -6,7 +6,7 @@
 #include "passes/compile.h"
 #include "replay.h"
 
-enum { TKG_MAX_PLANS = 16, TKG_OPTIMIZER_CONSTANTS = 7 };
+enum { TKG_MAX_PLANS = 16, TKG_OPTIMIZER_CONSTANTS = 8 };
 
 /* A compiled program and the key that it is found by. */
 typedef struct tkg_plan {
@@ -15,7 +15,9 @@ typedef struct tkg_plan {
   tkg_node *nodes;    /* copy of the tape's */
   const char **lines; /* of the nodes: the tape's texts or NULL, compared but not read */
   int n;
-  tkg_request request;                       /* its outputs are a copy */
+  tkg_request request; /* its outputs are a copy; its optimizer may be gone */
+  uint64_t optimizer;  /* the optimizer's serial number; 0: none */
+  uint64_t groups;     /* hash of what tkg_tensor_set_group has set of the parameters */
   double constants[TKG_OPTIMIZER_CONSTANTS]; /* options of the optimizer that nodes contain */
   tkg_policy policy;
   uint64_t last_use; /* the cache's clock then: the plan unused for longest is replaced */

@@ -389,13 +389,38 @@ static void count_update(const run *r) {
   if (r->optimizer) r->optimizer->t += 1;
 }
 
+static bool is_node(const tkg_tape *tape, int node) { return node >= 0 && node < tape->n; }
+
+/* Fails if a step cannot run this: values that the tape does not have, or what another engine has
+ * recorded or updates. */
+static int check_request(const tkg_step *step, const tkg_tape *tape, const tkg_request *request) {
+  const tkg_optimizer *o = request->optimizer;
+  const bool other_optimizer = o && o->engine != step->engine;
+  if (other_optimizer || tape->engine != step->engine)
+    return tkg__fail(TKG_E_DEVICE, "%s made on another device than %s, before that was chosen",
+                     other_optimizer ? "an optimizer" : "a value", step->engine->backend->name);
+  if (request->loss != -1 && !is_node(tape, request->loss))
+    return tkg__fail(TKG_E_ARGUMENT, "step: the loss, %d, is no value of this tape", request->loss);
+  for (int i = 0; i < request->n; i++)
+    if (!is_node(tape, request->outputs[i]))
+      return tkg__fail(TKG_E_ARGUMENT, "step: output %d, %d, is no value of this tape", i + 1,
+                       request->outputs[i]);
+  return TKG_OK;
+}
+
+/* Finds or makes the plan of a request. */
+static int find_plan(tkg_step *step, tkg_tape *tape, const tkg_request *request, tkg_plan **plan) {
+  int status = check_request(step, tape, request);
+  if (!status) status = tkg__optimizer_join(request->optimizer, tape);
+  return status ? status : tkg__plan_find(&step->cache, tape, request, &step->policy, plan);
+}
+
 int tkg_step_run(tkg_step *step, tkg_tape *tape, int loss, tkg_optimizer *optimizer,
                  const int32_t *nodes, int n, tkg_tensor **outputs) {
   TKG__NEEDS(step && tape, TKG_E_ARGUMENT);
   const tkg_request request = {loss, optimizer, nodes, n};
   tkg_plan *plan;
-  int status = tkg__optimizer_join(optimizer, tape);
-  if (!status) status = tkg__plan_find(&step->cache, tape, &request, &step->policy, &plan);
+  int status = find_plan(step, tape, &request, &plan);
   if (status) return status;
   run r = {step,    tape,  &plan->program, &plan->replay, optimizer, context_of(step, optimizer),
            outputs, TKG_OK};
@@ -418,9 +443,8 @@ int tkg_step_plan(tkg_step *step, tkg_tape *tape, int loss, tkg_optimizer *optim
                   const int32_t *nodes, int n) {
   TKG__NEEDS(step && tape, TKG_E_ARGUMENT);
   const tkg_request request = {loss, optimizer, nodes, n};
-  int status = tkg__optimizer_join(optimizer, tape);
   tkg_plan *plan;
-  return status ? status : tkg__plan_find(&step->cache, tape, &request, &step->policy, &plan);
+  return find_plan(step, tape, &request, &plan);
 }
 
 /* ---- updates outside a step ---- */
@@ -432,7 +456,8 @@ static int record_updates(tkg_optimizer *o, tkg_tape *tape, tkg_tensor *const *p
   int32_t *gradient = leaf + n + 1;
   int count = 0, status = TKG_OK;
   for (int i = 0; i < n && !status; i++) {
-    if (!parameters[i]->gradient || (status = tkg__optimizer_join_one(o, parameters[i]))) continue;
+    if (!parameters[i]->gradient || parameters[i]->frozen) continue;
+    if ((status = tkg__optimizer_join_one(o, parameters[i]))) continue;
     leaf[count] = tkg__tape_leaf(tape, parameters[i]);
     gradient[count] = tkg_tape_leaf(tape, parameters[i]->gradient);
     if (leaf[count] < 0 || gradient[count++] < 0) status = TKG_E_MEMORY;

@@ -6,7 +6,10 @@
 #include "shared/codec.h"
 #include "step.h"
 
-static bool is_width(int bits) {
+/* More than a value has, and what int64_t holds. */
+static const double MOST_BYTES = 0x1p62;
+
+static bool is_width(double bits) {
   return bits == 32 || bits == 8 || bits == 4 || bits == 2 || bits == 1;
 }
 
@@ -49,7 +52,7 @@ int tkg_step_set(tkg_step *step, const char *option, double value) {
       return TKG_OK;
     }
   if (strcmp(option, "bits") == 0) {
-    if (!is_width((int)value))
+    if (!is_width(value))
       return tkg__fail(TKG_E_ARGUMENT, "bits: %g is not one of 32, 8, 4, 2, 1", value);
     p->bits = (int)value;
   } else if (strcmp(option, "rank_bits") == 0 && (value == 8 || value == 32))
@@ -57,7 +60,7 @@ int tkg_step_set(tkg_step *step, const char *option, double value) {
   else if (strcmp(option, "rounding") == 0 && value >= 0 && value < TKG_ROUNDINGS)
     p->rounding = (int)value;
   else if (strcmp(option, "small") == 0 && value >= 0)
-    p->small = (int64_t)value;
+    p->small = value < MOST_BYTES ? (int64_t)value : (int64_t)MOST_BYTES;
   else if (strcmp(option, "number") == 0 && value >= 0 && value <= UINT32_MAX)
     step->number = (uint32_t)value;
   else

@@ -2,6 +2,7 @@
  * per row. */
 #include "clip.h"
 
+#include <float.h>
 #include <math.h>
 #include <stddef.h>
 
@@ -25,6 +26,7 @@ static int squared_norm(tkg_tape *tape, int g) {
 
 int tkg__clip(tkg_tape *tape, int32_t *gradients, int n, double most) {
   int sum = -1;
+  if (most > FLT_MAX) return TKG_OK; /* infinite as a float: no norm is above it */
   for (int i = 0; i < n; i++) {
     const int square = squared_norm(tape, gradients[i]);
     if (square < 0) return TKG_E_MEMORY;

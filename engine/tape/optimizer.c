@@ -7,11 +7,18 @@
  * change between steps; the rest is part of its structure. */
 #include "optimizer.h"
 
+#include <float.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
 #include "shared/moments.h"
+
+static uint64_t next_serial(void) {
+  static atomic_uint_least64_t last;
+  return atomic_fetch_add_explicit(&last, 1, memory_order_relaxed) + 1;
+}
 
 int tkg_optimizer_create(tkg_engine *engine, const char *kind, tkg_optimizer **out) {
   TKG__NEEDS(engine && kind, TKG_E_ARGUMENT);
@@ -29,6 +36,7 @@ int tkg_optimizer_create(tkg_engine *engine, const char *kind, tkg_optimizer **o
     tkg_optimizer *o = calloc(1, sizeof *o);
     if (!o) return tkg__fail(TKG_E_MEMORY, "no memory for an optimizer");
     *o = (tkg_optimizer){.engine = tkg__engine_retain(engine),
+                         .serial = next_serial(),
                          .op = kinds[k].op,
                          .lr = kinds[k].lr,
                          .beta1 = 0.9,
@@ -90,6 +98,14 @@ static int check_format(const tkg_optimizer *o, const char *name, double before,
   return TKG_OK;
 }
 
+/* A positive clip that is zero as a float, or so small that a device may take it for zero, would
+ * make gradients of zero 0 / 0. */
+static int check_clip(double value) {
+  if (value == 0 || value >= (double)FLT_MIN) return TKG_OK;
+  return tkg__fail(TKG_E_ARGUMENT, "clip: %g is less than %g, the least float above 0", value,
+                   (double)FLT_MIN);
+}
+
 int tkg_optimizer_set(tkg_optimizer *o, const char *name, double value) {
   TKG__NEEDS(o && name, TKG_E_ARGUMENT);
   double *at = option(o, name);
@@ -97,6 +113,7 @@ int tkg_optimizer_set(tkg_optimizer *o, const char *name, double value) {
   if (!(value >= 0)) return tkg__fail(TKG_E_ARGUMENT, "%s: %g is not a number >= 0", name, value);
   const bool format = at == &o->bits || at == &o->rowwise || at == &o->lazy;
   int status = format ? check_format(o, name, *at, value) : TKG_OK;
+  if (at == &o->clip) status = check_clip(value);
   if (!status) *at = value;
   return status;
 }

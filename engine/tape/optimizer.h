@@ -10,7 +10,8 @@ typedef struct tkg_optimizer_slots {
 
 struct tkg_optimizer {
   tkg_engine *engine;
-  int op; /* TKG_OP_SGD, _ADAM, _ADAGRAD */
+  uint64_t serial; /* that no other optimizer had: a new one may lie at the address of an old one */
+  int op;          /* TKG_OP_SGD, _ADAM, _ADAGRAD */
   double lr, beta1, beta2, eps, weight_decay, momentum;
   double eps_hat;    /* of Adam, used instead of eps if it is not 0 */
   double decay_rank; /* least dimensions of a parameter that weight_decay acts on */

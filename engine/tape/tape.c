@@ -96,6 +96,7 @@ static int grow(tkg_tape *tape) {
 
 int tkg__append(tkg_tape *tape, const tkg_node *node, const char *where) {
   if (grow(tape)) return -1;
+  if (tape->n < tape->known && tape->nodes[tape->n].op != node->op) tape->known = tape->n;
   tape->nodes[tape->n] = *node;
   tape->side[tape->n] = (tkg_side){.where = tkg__tape_line(tape, where)};
   return tape->n++;
@@ -127,11 +128,12 @@ int tkg__record(tkg_tape *tape, tkg_node *node, int op, int n, const int32_t *in
   return tkg__append(tape, node, where);
 }
 
-/* Returns the line that the node at this place had in an earlier recording, as long as the ops are
- * the same: only the first recording of a step passes lines. */
-static const char *line_before(tkg_tape *tape, int op) {
-  if (tape->n < tape->known && tape->nodes[tape->n].op != op) tape->known = tape->n;
-  return tape->n < tape->known ? tape->side[tape->n].where : NULL;
+/* Whether this op, on these inputs, was recorded at this place before, behind the same ops. */
+static bool is_repeated(const tkg_tape *tape, int op, const int32_t *inputs, int n) {
+  if (tape->n >= tape->known) return false;
+  const tkg_node *before = &tape->nodes[tape->n];
+  return before->op == op && before->inputs == n &&
+         (n == 0 || memcmp(before->in, inputs, (size_t)n * sizeof *inputs) == 0);
 }
 
 /* Gives a random node the tape's next stream, unless it has one that no tape gives. */
@@ -148,6 +150,9 @@ int tkg_tape_record(tkg_tape *tape, int op, const int32_t *inputs, int n,
     tkg__say("%d is no op that can be recorded", op);
     return -1;
   }
+  const bool repeated = is_repeated(tape, op, inputs, n);
+  if (!repeated && tape->n < tape->known) tape->known = tape->n;
+  if (where && !*where && !repeated) return TKG_NO_LINE;
   if (attributes) {
     memcpy(node.f, attributes->f, sizeof attributes->f);
     memcpy(node.i, attributes->i, sizeof node.i);
@@ -160,9 +165,10 @@ int tkg_tape_record(tkg_tape *tape, int op, const int32_t *inputs, int n,
     for (int d = 0; d < attributes->rank; d++) node.shape[d] = attributes->shape[d];
   }
   if (tkg__op_is(op, TKG_RANDOM)) set_stream(tape, &node, op);
-  const char *before = line_before(tape, op);
-  int at = tkg__record(tape, &node, op, n, inputs, where);
-  if (at >= 0 && !where) tape->side[at].where = before;
+  const bool takes_before = !where || !*where;
+  const char *before = repeated ? tape->side[tape->n].where : NULL;
+  int at = tkg__record(tape, &node, op, n, inputs, takes_before ? NULL : where);
+  if (at >= 0 && takes_before) tape->side[at].where = before;
   return at;
 }
 
@@ -200,8 +206,10 @@ int tkg_tape_leaf(tkg_tape *tape, tkg_tensor *tensor) {
 int tkg__tape_leaf(tkg_tape *tape, tkg_tensor *tensor) {
   TKG__NEEDS(tape && tensor, -1);
   if (tensor->engine != tape->engine) {
-    tkg__say("a tensor on %s cannot be used on %s: make it anew, or copy it with totable()",
-             tensor->engine->backend->name, tape->engine->backend->name);
+    tkg__say(
+        "a tensor made before the device was changed, on %s, cannot be used with values on %s: "
+        "make it anew, or copy it with totable()",
+        tensor->engine->backend->name, tape->engine->backend->name);
     return -1;
   }
   if (tensor->tape == tape && tensor->tape_generation == tape->generation &&

@@ -77,14 +77,18 @@ function tk.seed(seed)
 end
 
 --- Sets the device: 'auto', 'cpu', 'cuda', 'cuda:N', or 'emu' (the GPU kernels on the CPU, for
---- tests). Tensors made before stay on their device. Errors: the device does not work. Without an
---- argument: returns its name, and why 'auto' took the CPU.
+--- tests). Tensors made before stay on their device, and values that were not looked at before can
+--- no longer be. With the device that is used already nothing changes. Errors: the device does not
+--- work; another device inside a step. Without an argument: returns its name, and why 'auto' took
+--- the CPU.
 ---@param name? string ---@return string? name, string? note
 function tk.device(name)
   if name == nil then
     local note = ffi.string(C.tkg_engine_note(runtime.engine))
     return ffi.string(C.tkg_engine_device(runtime.engine)), note ~= '' and note or nil
   end
+  if name == runtime.asked or name == tk.device() then return end
+  if runtime.tape ~= runtime.ambient then fail('device: it cannot be changed inside a step') end
   local ok, message = pcall(runtime.open, name)
   if not ok then fail('%s', tostring(message)) end
 end

@@ -86,7 +86,7 @@ local function draws()
 end
 
 local function new_engine()
-  tk.device('cpu')
+  session.open('cpu')
   tk.threads(1)
   return tk.ones(3):sum():item()
 end

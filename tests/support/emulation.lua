@@ -11,10 +11,11 @@ function emulation.is_there()
   return file ~= nil
 end
 
---- Changes to a device; false and why, where there is no such device.
+--- Changes to a device, to a new engine of it if it is the present one; false and why, where there
+--- is no such device.
 function emulation.open(device)
   if device == 'emu' and not emulation.is_there() then return false, 'no libtinykg_emu.so' end
-  return pcall(require('tinykg').device, device)
+  return pcall(require('tinykg.engine.runtime').open, device)
 end
 
 return emulation

@@ -31,6 +31,7 @@ end
 
 local OPERATORS = [[
 Operators: `a + b`, `a - b`, `a * b`, `a / b`, `-a`, of two tensors or of a tensor and a number.
+`a / 3` is `a` times the float nearest to 1 / 3, which may differ from the quotient in the last bit.
 Shapes broadcast as NumPy's do. `w.grad` is the gradient of a parameter after `loss:backward()`, nil
 before. `print(a)` shows a line of figures and at most 3 + 3 rows and columns.]]
 

@@ -1,5 +1,6 @@
---- Ops as tensor methods and operators. Each records one node or a few.
+--- Ops as tensor methods. Each records one node or a few.
 local ffi = require 'ffi'
+local arithmetic = require 'tinykg.engine.arithmetic'
 local runtime = require 'tinykg.engine.runtime'
 local tensor = require 'tinykg.engine.tensor'
 local record, attribute, set_shape, fail = tensor.record, tensor.attribute, tensor.set_shape,
@@ -7,57 +8,13 @@ local record, attribute, set_shape, fail = tensor.record, tensor.attribute, tens
 local types = require 'tinykg.base.arguments.types'
 local Tensor, methods = tensor.Tensor, tensor.methods
 
-local ops = {}
+local ops = {full = arithmetic.full}
+local affine, operand = arithmetic.affine, arithmetic.operand
 
 local function scalar(name, f0, f1, x)
   local a = attribute()
   a.f[0], a.f[1] = f0 or 0, f1 or 0
   return record(name, a, x)
-end
-
--- ---- arithmetic ----
-
---- scale * x + shift: an operator with a number on either side.
-local function affine(x, scale, shift) return scalar('affine', scale, shift, x) end
-
---- x if it is a number, nil if it is a tensor. Errors: other types.
-local function operand(x)
-  if type(x) == 'number' then return x end
-  if not tensor.is(x) then fail('arithmetic on a tensor and %s', types.described(x)) end
-end
-
-function Tensor.__add(a, b)
-  if operand(b) then return affine(a, 1, b) end
-  if operand(a) then return affine(b, 1, a) end
-  return record('add', nil, a, b)
-end
-
-function Tensor.__sub(a, b)
-  if operand(b) then return affine(a, 1, -b) end
-  if operand(a) then return affine(b, -1, a) end
-  return record('sub', nil, a, b)
-end
-
-function Tensor.__mul(a, b)
-  if operand(b) then return affine(a, b, 0) end
-  if operand(a) then return affine(b, a, 0) end
-  return record('mul', nil, a, b)
-end
-
-function Tensor.__div(a, b)
-  if operand(b) then return affine(a, 1 / b, 0) end
-  if operand(a) then a = ops.full(a) end
-  return record('div', nil, a, b)
-end
-
-function Tensor.__unm(a) return affine(a, -1, 0) end
-
---- A node with one value everywhere.
-function ops.full(value, ...)
-  local a = attribute()
-  set_shape{...}
-  a.f[0] = value
-  return record('full', a)
 end
 
 -- ---- random numbers ----
@@ -224,7 +181,8 @@ end
 ---@param dim? integer ---@return Tensor without that dimension, or without any
 function methods:sum(dim) return reduce(self, dim, 'sum') end
 
---- Mean over one dimension (from 1; negative from the last), or over all.
+--- Mean over one dimension (from 1; negative from the last), or over all: the sum times the float
+--- nearest to 1 / n, so that the mean of 41 ones is 1 but for the last bit.
 ---@param dim? integer ---@return Tensor without that dimension, or without any
 function methods:mean(dim)
   local sum = reduce(self, dim, 'mean')
@@ -378,16 +336,16 @@ function methods:scatter_add(ids, n)
   return record('scatter_add', set_shape{n, cols}, self, ids)
 end
 
---- 0, 1, ... n as kept ids, made once.
+--- 0, 1, ... n as ids: a part of the longest such list that was asked for, which alone is kept.
 local function counting(n)
-  local cache = runtime.cache.counting or {}
-  runtime.cache.counting = cache
-  if not cache[n] then
+  local longest = runtime.cache.counting
+  if not longest or longest:count() <= n then
     local list = {}
     for i = 0, n do list[i + 1] = i end
-    cache[n] = tensor.ids(list)
+    longest = tensor.ids(list)
+    runtime.cache.counting = longest
   end
-  return cache[n]
+  return longest:count() == n + 1 and longest or longest:narrow(1, 1, n + 1)
 end
 
 --- 1 where ids[b, j] is column[b], else 0.

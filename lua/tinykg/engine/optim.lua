@@ -7,20 +7,36 @@ local tensor = require 'tinykg.engine.tensor'
 local check = runtime.check
 
 local optim = {}
-local parameters = setmetatable({}, {__mode = 'k'}) -- all that live
+local parameters = setmetatable({}, {__mode = 'k'}) -- all that live, with their numbers
+local registered = 0
 
 --- Makes update() look for a gradient of this tensor. ---@param t Tensor
-function optim.register(t) parameters[t] = true end
+function optim.register(t)
+  registered = registered + 1
+  parameters[t] = parameters[t] or registered
+end
+
+--- The live parameters that a function accepts, in the order in which they were made: that of a
+--- table follows addresses, and sums over parameters would too. ---@return Tensor[]
+local function select_parameters(accepts)
+  local list = {}
+  for t in pairs(parameters) do
+    if t.kept and accepts(t) then list[#list + 1] = t end
+  end
+  table.sort(list, function(a, b) return parameters[a] < parameters[b] end)
+  return list
+end
 
 local GROUP = {lr = 'number', weight_decay = 'number', frozen = 'boolean'}
 
---- Sets how parameters are updated, by any optimizer, before the first step that reads them.
+--- Sets how parameters are updated, by any optimizer, from the next step on. Each new setting is a
+--- new plan of the step: change the optimizer's `lr`, not a group's, at every step.
 ---
 ---   local w = tk.parameter(tk.ones(2))
 ---   tk.optim.group({w}, {lr = 0.1, weight_decay = 0})
 ---@param list Tensor[] parameters
 ---@param options table lr, a factor of the optimizer's; weight_decay, instead of the optimizer's;
----  frozen: true: no gradient, no update
+---  frozen: true: no gradient (one that it has is dropped), no update
 function optim.group(list, options)
   runtime.fields('optim.group', options, 'lr weight_decay frozen', GROUP)
   for _, t in ipairs(list) do
@@ -55,20 +71,19 @@ local function get(self, name)
   return number[0]
 end
 
--- Returns the live parameters that have a gradient, in no order.
-function optim._with_gradient()
-  local list = {}
-  for t in pairs(parameters) do
-    local g = t.kept and C.tkg_tensor_gradient(t.kept)
-    if g and g ~= nil then
-      C.tkg_tensor_release(g)
-      list[#list + 1] = t
-    end
-  end
-  return list
+local function has_gradient(t)
+  local gradient = C.tkg_tensor_gradient(t.kept)
+  if gradient == nil then return false end
+  C.tkg_tensor_release(gradient)
+  return true
 end
 
---- Applies the gradients of the last loss:backward() and frees them. Errors: no parameter has one.
+-- The live parameters that have a gradient.
+function optim._with_gradient() return select_parameters(has_gradient) end
+
+--- Updates all parameters that have a gradient, whichever loss:backward() left it, and frees the
+--- gradients. A second backward() in between replaces the gradients of its own parameters and
+--- leaves the others. Errors: no parameter has one.
 ---@return Optimizer self
 function methods:update()
   local list = optim._with_gradient()
@@ -99,13 +114,10 @@ function methods:knows(parameter)
   return C.tkg_optimizer_knows(self.c, tensor.realize(parameter)) ~= 0
 end
 
---- Parameters that its updates have state of, in no order. ---@return Tensor[]
+--- Parameters that its updates have state of, in the order in which they were made.
+---@return Tensor[]
 function methods:parameters()
-  local list = {}
-  for t in pairs(parameters) do
-    if t.kept and self:knows(t) then list[#list + 1] = t end
-  end
-  return list
+  return select_parameters(function(t) return self:knows(t) end)
 end
 
 function Optimizer.__index(self, key)
@@ -154,7 +166,7 @@ local ADAM = 'lr betas eps eps_hat weight_decay decay_rank clip bits rowwise laz
 ---
 --- clip, which every optimizer has, is the most that the norm of all gradients together may be in
 --- an update; larger ones are scaled down to it (Pascanu et al., ICML 2013). All gradients then
---- exist at once, which takes more memory. 0: no clipping.
+--- exist at once, which takes more memory. 0 or math.huge: no clipping.
 ---@param options? {lr: number, momentum: number, weight_decay: number, decay_rank: integer,
 ---  clip: number} lr .01, decay_rank 0, clip 0
 function optim.sgd(options)

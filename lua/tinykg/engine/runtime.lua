@@ -81,7 +81,8 @@ local function create(device)
   return ffi.gc(out[0], C.tkg_engine_release)
 end
 
-runtime.engine = create(os.getenv('TINYKG_DEVICE') or 'auto')
+runtime.asked = os.getenv('TINYKG_DEVICE') or 'auto' -- the device's name as it was asked for
+runtime.engine = create(runtime.asked)
 runtime.seed = 1
 runtime.checked = false -- tk.check
 runtime.cache = {} -- other modules' objects of this engine; runtime.open empties it
@@ -132,12 +133,13 @@ function runtime.call(what, fn, ...)
   return false, source_line.message(what .. ': its function cannot yield')
 end
 
---- Switches to another device. Tensors made before stay on their device and cannot be used with new
---- ones. Errors: the device does not work.
+--- Switches to another device, or to a new engine of the same. Tensors made before stay on their
+--- device and cannot be used with new ones. Errors: the device does not work.
 function runtime.open(device)
   local old = runtime.engine
   local threads = C.tkg_engine_threads(old)
   runtime.engine, runtime.cache = create(device), {}
+  runtime.asked = device
   runtime.check(C.tkg_engine_set_precision(runtime.engine, C.tkg_engine_precision(old)))
   C.tkg_engine_set_replay(runtime.engine, C.tkg_engine_replay(old))
   runtime.check(C.tkg_engine_set_tiles(runtime.engine, C.tkg_engine_tiles(old)))
@@ -198,9 +200,11 @@ local allocated = 0
 
 --- Counts a new tensor's bytes and calls Lua's collector after every COLLECT_AFTER. The collector
 --- does not see these bytes, and would let gigabytes of garbage pile up at the prompt.
-function runtime.allocated(bytes)
+---@param bytes number
+---@param later? boolean leave the collector to the next call: it renumbers the ambient tape's nodes
+function runtime.allocated(bytes, later)
   allocated = allocated + bytes
-  if allocated < COLLECT_AFTER then return end
+  if later or allocated < COLLECT_AFTER then return end
   allocated = 0
   runtime.collect(true)
 end
@@ -260,12 +264,13 @@ end
 ---@return any what fn returns; its errors are raised again
 function runtime.apart(fn, ...)
   if runtime.tape ~= runtime.ambient then runtime.fail('an engine apart: not inside a step') end
-  local was = {engine = runtime.engine, cache = runtime.cache, ambient = runtime.ambient}
+  local was = {engine = runtime.engine, cache = runtime.cache, ambient = runtime.ambient,
+               asked = runtime.asked}
   local stream, objects = next_stream, step_objects
   runtime.open(ffi.string(C.tkg_engine_device(runtime.engine)))
   local results = {runtime.call('an engine apart', fn, ...)}
   runtime.engine, runtime.cache = was.engine, was.cache
-  runtime.ambient, runtime.tape = was.ambient, was.ambient
+  runtime.ambient, runtime.tape, runtime.asked = was.ambient, was.ambient, was.asked
   next_stream, step_objects = stream, objects
   if not results[1] then error(results[2], 0) end
   return unpack(results, 2, table.maxn(results))

@@ -36,7 +36,7 @@ local function create(options)
   end
   for value, bits in pairs(options.value_bits or {}) do
     local where, nth = tostring(value):match('^(.*) #(%d+)$')
-    if not where or type(bits) ~= 'number' then
+    if not where or type(bits) ~= 'number' or bits % 1 ~= 0 then
       runtime.fail("value_bits: ['%s'] = %s is not ['FILE:LINE #NUMBER'] = bits", tostring(value),
                    tostring(bits))
     end
@@ -71,6 +71,10 @@ end
 ---   print(step(x, y))                                 --> 5
 ---   for _ = 1, 50 do step(x, y) end
 ---   print(('%.3f'):format(w:totable()[2][1]))         --> 3.000
+---
+--- Lines of the recipe, in messages and in value_bits, are noted when a step runs first, and again
+--- from the first op on that differs from those of its last run. Other lines that record the same
+--- ops on the same values are not told apart from them, but with `check`.
 ---
 --- Options:
 ---   optimizer  one of tk.optim, applied by the step; without it gradients are left in .grad
@@ -121,7 +125,7 @@ local function record(self, ...)
   tape.generation = tape.generation + 1
   tape.wanted = {}
   runtime.tape = tape
-  runtime.capture = not self.seen or self.checked -- later steps have the same lines
+  runtime.capture = not self.seen or self.checked -- later steps repeat the lines
   local results = {source_line.within(self.fn, runtime.call, self.name, self.fn, ...)}
   runtime.tape, runtime.capture = runtime.ambient, true
   if not results[1] then error(results[2], 0) end
@@ -386,7 +390,9 @@ end
 
 -- ---- backward outside of steps ----
 
---- Computes the gradients of all parameters that this loss depends on; they replace those in .grad.
+--- Computes the gradients of all parameters that this loss depends on; they replace those in .grad
+--- (PyTorch adds them up); other parameters keep theirs, until an update. A script may set that
+--- field: a tensor of the parameter's shape is copied, nil drops it.
 --- All that backward reads is saved exactly: use tk.step to train in little memory. Errors: inside
 --- a step; the value was computed before.
 ---

@@ -3,12 +3,12 @@
 -- are read, or when a step runs. What every op calls has no loops: LuaJIT does not compile a
 -- function that has one inside of another's, and interpreted it takes several times longer.
 local ffi = require 'ffi'
-local pointers = require 'tinykg.base.pointers'
 local renamed = require 'tinykg.base.arguments.renamed'
 local C = require 'tinykg.engine.lib'
-local flatten = require 'tinykg.engine.nested_list'
+local flatten = require 'tinykg.engine.numbers.nested_list'
+local number_array = require 'tinykg.engine.numbers.number_array'
 local runtime = require 'tinykg.engine.runtime'
-local tensor_text = require 'tinykg.engine.tensor_text'
+local tensor_text = require 'tinykg.engine.numbers.tensor_text'
 local types = require 'tinykg.base.arguments.types'
 local check, fail = runtime.check, runtime.fail
 
@@ -69,7 +69,8 @@ tensor.check_generation = check_generation
 
 --- Computes a lazy value outside of steps, which makes it a kept one. Returns the engine's tensor.
 --- Errors: a value of a step.
-local function realize(t)
+---@param t Tensor ---@param recording? boolean an op is being recorded, whose inputs have numbers
+local function realize(t, recording)
   if t.kept then return t.kept end
   check_generation(t)
   if t.tape.step then
@@ -82,27 +83,27 @@ local function realize(t)
   t.tape.live[t] = nil
   t.tape, t.node = nil, nil
   t.cut, t.derived = t.derived, nil
-  runtime.allocated(4 * C.tkg_tensor_size(t.kept, -1))
+  runtime.allocated(4 * C.tkg_tensor_size(t.kept, -1), recording)
   return t.kept
 end
 tensor.realize = realize
 
+--- The node of a kept tensor on a tape. Errors: a tensor of another device.
+local function leaf_of(tape, kept)
+  local node = C.tkg_tape_leaf(tape.c, kept)
+  if node < 0 then fail('%s', ffi.string(C.tkg_error())) end
+  return node
+end
+
 --- The node of a value on the tape that records now. A value of the ambient tape is computed first.
 local function node_of(t)
   local tape = runtime.tape
-  if t.kept then
-    local node = C.tkg_tape_leaf(tape.c, t.kept)
-    if node < 0 then fail('%s', ffi.string(C.tkg_error())) end
-    return node
-  end
+  if t.kept then return leaf_of(tape, t.kept) end
   check_generation(t)
   if t.tape == tape then return t.node end
   if t.tape.step then fail('a value of another step cannot be used here') end
-  local saved = runtime.tape
-  runtime.tape = t.tape
-  realize(t)
-  runtime.tape = saved
-  return C.tkg_tape_leaf(tape.c, t.kept)
+  realize(t, true)
+  return leaf_of(tape, t.kept)
 end
 tensor.node_of = node_of
 
@@ -198,8 +199,13 @@ end
 --- and types that do not fit.
 local function record(name, with, a, b, c, d, e, f)
   local tape, n = runtime.tape, set_inputs(name, a, b, c, d, e, f)
-  local where = runtime.capture and runtime.where() or nil
+  local where = '' -- that of the last recording
+  if runtime.capture then where = runtime.where() end
   local node = C.tkg_tape_record(tape.c, op_code[name], inputs, n, with, where)
+  if node == C.TKG_NO_LINE then -- the function has gone another way
+    runtime.capture = true
+    node = C.tkg_tape_record(tape.c, op_code[name], inputs, n, with, runtime.where())
+  end
   if node < 0 then fail('%s', ffi.string(C.tkg_error())) end
   local t = lazy(tape, node)
   if tape.live then note_origins(t, n, a, b, c, d, e, f) end
@@ -284,42 +290,6 @@ function methods:item()
   return (self:values())[0]
 end
 
-local FLOAT, INT = ffi.typeof('float[?]'), ffi.typeof('int32_t[?]')
-
-local function is_int32(x) return x % 1 == 0 and x >= -2147483648 and x <= 2147483647 end
-
---- An FFI array of a type (F32, I32) with the first `n` numbers of a list. Errors: no number, or no
---- int32.
-local function array_of(dtype, list, n)
-  local out = (dtype == I32 and INT or FLOAT)(math.max(n, 1))
-  for i = 1, n do
-    local x = list[i]
-    if type(x) ~= 'number' then
-      fail('number %d is %s, expected a number', i, types.described(x))
-    end
-    if dtype == I32 and not is_int32(x) then fail('number %d is %s: not an int32', i, x) end
-    out[i - 1] = x
-  end
-  return out
-end
-
---- Checks that an FFI array has `count` elements of a type; nil: all of them. A pointer must come
---- with a count, which the caller answers for. Returns the count.
-local function check_array(dtype, array, count)
-  local element, length = pointers.type(array)
-  local wanted = dtype == I32 and 'int' or 'float'
-  if element ~= wanted then
-    fail('%s is no FFI array of %s', tostring(ffi.typeof(array)), wanted)
-  end
-  if array == nil then fail('the pointer is NULL') end
-  count = count or length
-  if not count then fail('how many numbers there are behind a pointer must be said') end
-  if length and count > length then
-    fail('%d numbers asked of an FFI array of %d', count, length)
-  end
-  return count
-end
-
 --- The argument of write as an FFI array, and how many of its numbers are to be written.
 local function source(dtype, all, from, count)
   if is_tensor(from) then
@@ -327,10 +297,11 @@ local function source(dtype, all, from, count)
     count = count or size_of(from, -1)
     from = from:values()
   end
-  if type(from) == 'cdata' then return from, check_array(dtype, from, count or all) end
+  local element = dtype == I32 and 'int32' or 'float'
+  if type(from) == 'cdata' then return from, number_array.check(element, from, count or all) end
   if count and count > #from then fail('write: %d numbers asked of a list of %d', count, #from) end
   count = count or #from
-  return array_of(dtype, from, count), count
+  return number_array.of(element, from, count), count
 end
 
 --- Copies numbers, row-major, into this kept tensor.
@@ -422,12 +393,30 @@ function Tensor.__index(t, key)
   if type(key) == 'number' then return methods.row(t, key) end
 end
 
---- Errors: t[i] = x, which would not reach the tensor's numbers.
-function Tensor.__newindex(t, key, value)
-  if type(key) == 'number' then
-    fail('a tensor has no [%s] to set: write(list, first, count) puts numbers into it', key)
+--- Sets the gradient of a parameter to a copy of a tensor, or drops it.
+local function set_gradient(t, gradient)
+  if gradient ~= nil and not is_tensor(gradient) then
+    fail('grad: %s, expected a tensor or nil', types.described(gradient))
   end
-  rawset(t, key, value)
+  if gradient then
+    check(C.tkg_tensor_set_gradient(realize(t), realize(gradient)))
+    runtime.allocated(4 * C.tkg_tensor_size(t.kept, -1))
+  elseif rawget(t, 'kept') then
+    C.tkg_tensor_drop_gradient(t.kept)
+  end
+end
+
+-- What this module and step.lua set.
+local OWN = {kept = true, tape = true, node = true, generation = true, cut = true, derived = true}
+
+--- Errors: a field other than `grad`. t[i] = x would not reach the tensor's numbers, t.sum = x
+--- would hide a method, and others nobody reads.
+function Tensor.__newindex(t, key, value)
+  if OWN[key] then return rawset(t, key, value) end
+  if key == 'grad' then return set_gradient(t, value) end
+  fail(type(key) == 'number' and
+         'a tensor has no [%s] to set: write(list, first, count) puts numbers into it' or
+         'a tensor has no field %s to set: grad is the only one', tostring(key))
 end
 
 tensor.Tensor = Tensor
@@ -467,7 +456,7 @@ function tensor.from(list)
   if is_tensor(list) then return list:clone() end
   local shape, flat = flatten(list)
   local t = create(F32, shape)
-  check(C.tkg_tensor_write(t.kept, array_of(F32, flat, #flat), 0, #flat))
+  check(C.tkg_tensor_write(t.kept, number_array.of('float', flat, #flat), 0, #flat))
   return t
 end
 
@@ -481,19 +470,19 @@ end
 function tensor.ids(list, n)
   if is_tensor(list) then return list end
   if type(list) == 'cdata' then
-    n = check_array(I32, list, n)
+    n = number_array.check('int32', list, n)
     local t = create(I32, {n})
     check(C.tkg_tensor_write(t.kept, list, 0, n))
     return t
   end
   local shape, flat = flatten(list)
   for i = 1, #flat do
-    if not is_int32(flat[i]) then
+    if not number_array.is_int32(flat[i]) then
       fail('ids: %s at position %d is not an int32', tostring(flat[i]), i)
     end
   end
   local t = create(I32, shape)
-  check(C.tkg_tensor_write(t.kept, array_of(I32, flat, #flat), 0, #flat))
+  check(C.tkg_tensor_write(t.kept, number_array.of('int32', flat, #flat), 0, #flat))
   return t
 end
 

@@ -28,7 +28,7 @@ end
 --- Compiles a text that may be an expression.
 ---@param text string
 ---@param line? integer the number of its first line; 1
----@return function? chunk returns true and the values of an expression, or nothing
+---@return function? chunk returns the values of an expression, or what statements return
 ---@return boolean|string shown whether to show the values; or what is wrong
 ---@return boolean? incomplete true if more lines can make the text right
 function chunk.compile(text, line)
@@ -37,7 +37,8 @@ function chunk.compile(text, line)
   -- `true, ` prevents a tail call, which would drop the line of an error.
   local expression, wrong = loadstring(above .. 'return true, ' .. text, name)
   if expression then -- `x;` compiles too, but not with another `;` behind it
-    return expression, loadstring('return ' .. text .. '\n;', name) ~= nil
+    local function values() return select(2, expression()) end
+    return values, loadstring('return ' .. text .. '\n;', name) ~= nil
   end
   local statement, message = loadstring(above .. text, name)
   if statement then return with_locals(above .. text, name) or statement, true end

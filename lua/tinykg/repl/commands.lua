@@ -59,7 +59,7 @@ function commands.all.time(text)
   local fn, shown = must(chunk.compile(text))
   local function finish(start, ...)
     local seconds = clock.now() - start
-    if shown then show.all(text, 2, ...) end
+    if shown then show.all(text, ...) end
     print(seconds < 1 and ('%.3g ms'):format(1000 * seconds) or ('%.3f s'):format(seconds))
   end
   finish(clock.now(), computed(fn()))
@@ -103,7 +103,7 @@ function commands.all.load(path)
   if path == '' then error(':load needs the name of a file: :load recipes/kgat.lua', 0) end
   last_file = path
   require('tinykg.base.search_path').add_folder_of(path)
-  show.all(nil, 1, must(chunk.of_file(path))())
+  show.all(nil, must(chunk.of_file(path))())
 end
 
 --- Forgets modules that are neither tinykg's nor were there when the prompt began, so that edited

@@ -178,12 +178,14 @@ function help.search(word)
   end), '\n')
 end
 
---- Help on the value of an expression, which may be a method: `x:relu`.
+--- Help on the value of an expression, which may be a method: `x:relu`. Of a call, `tk.zeros(3)`,
+--- it is help on the function.
 ---@param expression string
 ---@return string? text
 ---@return string? message
 function help.on(expression)
-  local name = expression:match('^%s*(.-)[%s;()]*$')
+  local name = expression:match('^%s*(.-)[%s;]*$')
+  if name:find('^[%a_]') then name = name:gsub('%s*%b()$', ''):gsub('[%s()]*$', '') end
   local fn, message = loadstring('return ' .. name:gsub(':([%a_][%w_]*)$', '.%1'), '=?')
   if not fn then return nil, (message:gsub('^%?:1: ', '? ' .. name .. ': ')) end
   local ok, value = pcall(fn)

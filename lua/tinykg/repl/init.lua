@@ -72,7 +72,7 @@ function Prompt:take(line)
     local fn, shown, incomplete = chunk.compile(text, self.counts and self.first or 1)
     self.pending = incomplete and text .. '\n' or ''
     if fn and shown then
-      show.all(text, 2, fn())
+      show.all(text, fn())
       hints.length(text)
     elseif fn then
       fn()

@@ -14,15 +14,12 @@ local EVERY = 10000 -- instructions; well below a tenth of a second
 local function is_ours(source) return source:sub(1, #here) == here end
 
 --- Raises runtime.interrupted after Ctrl-C, but not inside the library, whose state may be
---- inconsistent there: then the hook runs at each instruction until the library returns.
+--- inconsistent there. From then on the hook runs at each instruction: the first one behind the
+--- library raises it, and the first one behind a pcall that has caught it raises it again.
 local function hook()
   if C.tkg_interrupted(0) == 0 then return end
-  if is_ours(debug.getinfo(2, 'S').source) then
-    debug.sethook(hook, '', 1)
-  else
-    debug.sethook(hook, '', EVERY)
-    error(runtime.interrupted, 0)
-  end
+  debug.sethook(hook, '', 1)
+  if not is_ours(debug.getinfo(2, 'S').source) then error(runtime.interrupted, 0) end
 end
 
 --- Watches for Ctrl-C. If the session is to survive it, code that is loaded later is not compiled.

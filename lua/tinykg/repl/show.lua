@@ -157,13 +157,11 @@ function show.name_of(expression)
   return expression and expression:match('^[%s=]*(%a[%w_.:]*)%s*$')
 end
 
---- Prints each value, from the `first` on, and keeps the first of them as the global `_`. Computes
---- tensors. ---@param expression? string what was typed
-function show.all(expression, first, ...)
-  if select('#', ...) >= first and select(first, ...) ~= nil then
-    rawset(_G, '_', (select(first, ...)))
-  end
-  for i = first, select('#', ...) do
+--- Prints each value and keeps the first as the global `_`, unless it is nil. Computes tensors.
+---@param expression? string what was typed
+function show.all(expression, ...)
+  if (...) ~= nil then rawset(_G, '_', (...)) end
+  for i = 1, select('#', ...) do
     local value = select(i, ...)
     print(show.value(value, show.name_of(expression)))
   end

@@ -1,5 +1,6 @@
 -- A GPU as training meets it: the CPU's losses, memory as planned, no driver. TINYKG_DEVICE says
 -- which one ('cuda' in make test-gpu); the emulated one by default.
+local runtime = require 'tinykg.engine.runtime'
 local tk = require 'tinykg'
 local emulation = require 'tests.support.emulation'
 local fixtures = require 'tests.support.fixtures'
@@ -80,6 +81,64 @@ describe('a tensor', function()
     assert.matches('f32 [2, 2] ' .. name .. '  mean 1', tostring(kept), 1, true)
     assert.matches('f32 [3] ' .. name .. ' parameter', tostring(parameter), 1, true)
     assert.matches('f32 [2] cpu  mean 1', tostring(tk.ones(2)), 1, true)
+  end)
+end)
+
+describe('a change of the device', function()
+  --- Opens the CPU anew, which is then another device to what was made before.
+  local function change() runtime.open('cpu') end
+  before_each(change)
+  teardown(function() tk.device(before) end)
+
+  local function refuses(expected, fn)
+    local message = fixtures.message(fn)
+    assert.truthy(message:find(expected, 1, true), message)
+  end
+
+  it('to the one that is used changes nothing', function()
+    local w = tk.parameter(tk.ones(2))
+    local y = w * 2
+    tk.device(tk.device())
+    tk.device('cpu')
+    assert.equal(4, (w * y):sum():item())
+    assert.equal(2, (tk.step(function()
+      tk.device('cpu')
+      return w:sum()
+    end)()))
+  end)
+
+  it('is refused inside a step', function()
+    local w = tk.parameter(tk.ones(2))
+    local step = tk.step(function()
+      pcall(tk.device, 'emu')
+      refuses('device: it cannot be changed inside a step', function() tk.device('cuda') end)
+      return w:sum()
+    end)
+    assert.equal(2, step())
+    assert.equal('cpu', tk.device())
+  end)
+
+  it('leaves a tensor where it is, which is said wherever it is used', function()
+    local kept, lazy = tk.ones(2), tk.ones(2) * 2
+    local loss = (tk.parameter(tk.ones(2)) * 3):sum()
+    local w, optimizer = tk.parameter(tk.ones(2)), tk.optim.sgd{lr = 1}
+    local old = tk.step(function(x) return (w * x):sum(), x end)
+    change()
+    local ELSEWHERE = 'a tensor made before the device was changed, on cpu, cannot be used'
+    local new = tk.parameter(tk.ones(2))
+    refuses(ELSEWHERE, function() return kept + 1 end)
+    refuses(ELSEWHERE, function() return new * kept end)
+    refuses(ELSEWHERE, function() tk.step(function() return (new * kept):sum() end)() end)
+    refuses(ELSEWHERE, function() tk.step(function() return new:sum(), kept end)() end)
+    refuses(ELSEWHERE, function() old(tk.ones(2) * 2) end)
+    refuses(ELSEWHERE, function() old(tk.ones(2)) end)
+    refuses('a value made on another device than cpu', function() lazy:totable() end)
+    refuses('a value made on another device than cpu', function() loss:backward() end)
+    local step = tk.step(function() return new:sum() end, {optimizer = optimizer})
+    refuses('an optimizer made on another device than cpu', step)
+    assert.same({1, 1}, kept:totable())
+    assert.equal(2, (old(kept)))
+    assert.equal(6, (new * 3):sum():item())
   end)
 end)
 

@@ -110,6 +110,33 @@ describe('elementary functions', function()
   end)
 end)
 
+describe('a tensor times or by a number', function()
+  local function near(want, got) assert.near(1, got:item() / want, 1e-6) end
+
+  it('is right though the number or its reciprocal is no float', function()
+    near(1e34, tk.tensor{1e-5} / 1e-39)
+    near(1e-9, tk.tensor{1e30} / 1e39)
+    near(1e34, tk.tensor{1e-5} * 1e39)
+    near(1e34, 1e39 * tk.tensor{1e-5})
+    near(-1e-9, tk.tensor{1e30} * -1e-39)
+    near(-1e34, tk.tensor{1e-5} / -1e-39)
+    assert.same({0, math.huge}, (tk.tensor{0, 1} / 1e-300):totable())
+    assert.same({0, 0}, (tk.tensor{0, 1} / 1e300):totable())
+  end)
+
+  it('has that gradient', function()
+    local w = tk.parameter(tk.tensor{1e-5});
+    (w / 1e-39 * 1e-5):sum():backward()
+    near(1e34, w.grad)
+  end)
+
+  it('of zero and infinity is what IEEE 754 says', function()
+    assert.same({math.huge, -math.huge}, (tk.tensor{3, -3} / 0):totable())
+    assert.same({0, 0}, (tk.tensor{3, -3} / math.huge):totable())
+    assert.same({0, 0}, (tk.tensor{3, -3} * 0):totable())
+  end)
+end)
+
 describe('comparisons', function()
   local x, y = tk.tensor{1, 2, 3, nan}, tk.tensor{2, 2, 2, 2}
 

@@ -1,5 +1,8 @@
 -- Misuse of ops: one line that names this file, this line, the op and the shapes.
+local ffi = require 'ffi'
 local tk = require 'tinykg'
+local C = require 'tinykg.engine.lib'
+local runtime = require 'tinykg.engine.runtime'
 local tensor = require 'tinykg.engine.tensor'
 local graphs = require 'tests.support.graphs'
 
@@ -342,6 +345,33 @@ describe('an error', function()
     tk.threads(0)
   end)
 
+  it('when running names the line of the way that the function took', function()
+    local w, of = tk.parameter(tk.ones(5, 2)), nil
+    local step = tk.step(function(way, ids)
+      of = debug.getinfo(1, 'l').currentline
+      if way == 1 then
+        return w:gather(ids):square():mean()        -- of + 2
+      elseif way == 2 then
+        local x = w:sum()
+        return w:gather(ids):mean() + x             -- of + 5
+      end
+      local a = tk.ones(5, 2):square():sum()
+      return (w:gather(ids) * a):square():mean()    -- of + 8
+    end)
+    local good, wrong = tk.ids{0, 1}, tk.ids{0, 9}
+    for round = 1, 2 do
+      for way, line in ipairs{2, 5, 8} do
+        if round == 1 then step(way, good) end
+        local message = message_of(function() step(way, wrong) end)
+        assert.matches(('ops_errors_spec.lua:%d: gather: id 9'):format(of + line), message, 1, true)
+      end
+    end
+    step(3, good)
+    for line in step:recorded():gmatch 'square[^\n]*' do
+      assert.matches('ops_errors_spec.lua:%d+$', line)
+    end
+  end)
+
   it('comes of ids of an op that has no elements', function()
     for k, case in ipairs(WITHOUT_ELEMENTS) do
       local ok, message = pcall(case[1])
@@ -361,6 +391,32 @@ describe('an error', function()
       assert.truthy(message:find('gather: id 5 at position 30 is outside 0..2', 1, true), message)
     end
     tk.threads(0)
+  end)
+
+  it('comes of nodes that a tape does not have, whoever asks', function()
+    local step, tape, out = runtime.create 'step', runtime.create 'tape', ffi.new 'tkg_tensor *[2]'
+    local leaf = C.tkg_tape_leaf(tape, tk.parameter(tk.ones(1):sum()).kept)
+    assert.equal(0, leaf)
+    for _, wrong in ipairs{-2, 1, 1000000} do
+      local message = message_of(function()
+        runtime.check(C.tkg_step_run(step, tape, wrong, nil, nil, 0, nil))
+      end)
+      assert.truthy(message:find(('the loss, %d, is no value'):format(wrong), 1, true), message)
+    end
+    for _, wrong in ipairs{-1, 1, 1000000} do
+      local nodes = ffi.new('int32_t[2]', leaf, wrong)
+      for _, loss in ipairs{-1, leaf} do
+        local expected = ('step: output 2, %d, is no value of this tape'):format(wrong)
+        local message = message_of(function()
+          runtime.check(C.tkg_step_run(step, tape, loss, nil, nodes, 2, out))
+        end)
+        assert.truthy(message:find(expected, 1, true), message)
+        message = message_of(function()
+          runtime.check(C.tkg_step_plan(step, tape, loss, nil, nodes, 2))
+        end)
+        assert.truthy(message:find(expected, 1, true), message)
+      end
+    end
   end)
 
   it('leaves tape and memory usable', function()

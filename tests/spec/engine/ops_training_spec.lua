@@ -293,6 +293,29 @@ describe('optimizer', function()
     assert.same(found[1], found[2])
   end)
 
+  it('clip that no float is above leaves all gradients as they are', function()
+    for _, most in ipairs{math.huge, 1e39, 1e300} do
+      local w, v = tk.parameter(tk.tensor{5, 7}), tk.parameter(tk.tensor{5, 7})
+      local opt = tk.optim.sgd{lr = 0.5, clip = most}
+      tk.step(function() return (w * w):sum() end, {optimizer = opt})()
+      near({0, 0}, flat(w), 0, 'in a step')
+      v:sum():backward()
+      opt:update()
+      near({4.5, 6.5}, flat(v), 0, 'outside')
+    end
+  end)
+
+  it('clip takes the least float, with gradients of zero too, and refuses less', function()
+    local w = tk.parameter(tk.tensor{5, 7})
+    local opt = tk.optim.sgd{lr = 1, clip = 1.2e-38}
+    tk.step(function() return (w * 0):sum() end, {optimizer = opt})()
+    near({5, 7}, flat(w), 0, 'zero gradients')
+    for _, most in ipairs{1e-50, 1e-40} do
+      assert.error_matches(function() tk.optim.sgd{clip = most} end,
+                           'clip: 1e%-%d0 is less than 1.1')
+    end
+  end)
+
   it('gives the same bits with any number of threads', function()
     for kind, list in pairs(SETTINGS) do
       local first

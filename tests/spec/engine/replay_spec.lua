@@ -98,7 +98,7 @@ for _, device in ipairs(DEVICES) do
       end
       local batches = some_batches(12)
       local plain = train(false, batches, {}, grow)
-      tk.device(device) -- a new engine: its arena is small again
+      open(device) -- a new engine: its arena is small again
       local replayed = train(true, batches, {}, grow)
       same(plain, replayed)
       assert.is_true(not can or replayed.replayed >= 5 and replayed.replayed < 11)

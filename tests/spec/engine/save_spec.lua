@@ -58,6 +58,21 @@ describe('rule', function()
       #rows_of(planned(two_layers, {bits = 2, small = bytes - 1}), 'leaky_relu', 'quantize'))
   end)
 
+  it('small: a limit above all values keeps each exactly', function()
+    for _, limit in ipairs{math.huge, 1e19, 2 ^ 63, 2 ^ 62} do
+      local step = planned(two_layers, {bits = 2, small = limit})
+      assert.equal(1, #rows_of(step, 'leaky_relu', 'exact'))
+      assert.equal(0, #rows_of(step, 'leaky_relu', 'quantize'))
+    end
+  end)
+
+  it('bits that are no whole number are refused', function()
+    local function fn() end
+    assert.error_matches(function() tk.step(fn, {bits = 2.5}) end, 'bits: 2.5 is not one of')
+    assert.error_matches(function() tk.step(fn, {value_bits = {['a:1 #1'] = 2.5}}) end,
+                         "value_bits: %['a:1 #1'%] = 2.5 is not")
+  end)
+
   it('small: what packing would hardly make smaller is kept exactly', function()
     local A, B = parameter(17, 1), parameter(1, 24)
     local function narrow() return X:matmul(A):matmul(B):sum() end -- [40, 1]: 4 bytes a row

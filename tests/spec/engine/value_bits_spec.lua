@@ -99,6 +99,25 @@ describe('bits of single values', function()
     assert.equal(2, rows_of(by_codes)[1].readers) -- its own gradient
   end)
 
+  it('are those of the ways that the function takes after its first run, too', function()
+    local function branches(x, warm)
+      if warm then return x:matmul(U):square():mean() end
+      x = (x * 2):matmul(W):relu():matmul(V):relu() -- the last relu is the fifth op here
+      return x:matmul(U):sum()
+    end
+    local line = debug.getinfo(branches, 'S').linedefined + 2
+    local options = {bits = 8, value_bits = {['value_bits_spec.lua:' .. line .. ' #5'] = 2}}
+    local x = data(128, 64)
+    local alone, later = tk.step(branches, options), tk.step(branches, options)
+    alone:plan(x, false)
+    later:plan(x, true)
+    later(x, true)
+    later:plan(x, false)
+    local expected = packed_of(alone)
+    assert.equal(2, expected[#expected].bits)
+    assert.same(expected, packed_of(later))
+  end)
+
   it('are refused where they are wrong', function()
     for pattern, value_bits in pairs{
       ["value_bits: %['model'%] = 4 is not"] = {model = 4},

@@ -139,6 +139,32 @@ describe('write', function()
   end)
 end)
 
+describe('a field of a tensor', function()
+  it('is not set by mistake: only grad can be', function()
+    local t = tk.parameter(tk.ones(2))
+    for _, key in ipairs{'requires_grad', 'data', 'sum', 'size', 'name', 'Grad'} do
+      refuses(('a tensor has no field %s to set: grad is the only one'):format(key),
+              function() t[key] = true end)
+    end
+    refuses('a tensor has no [1] to set: write(', function() t[1] = 2 end)
+    refuses('a tensor has no field true to set', function() t[true] = 2 end)
+    assert.equal(2, t:sum():item())
+  end)
+
+  it('grad takes a tensor of the shape, or nil, and nothing else', function()
+    local t = tk.parameter(tk.ones(2))
+    refuses('grad: 0, expected a tensor or nil', function() t.grad = 0 end)
+    refuses('grad: f32 [3] is no gradient of f32 [2]', function() t.grad = tk.ones(3) end)
+    refuses('grad: f32 [1, 2] is no gradient of f32 [2]', function() t.grad = tk.ones(1, 2) end)
+    refuses('grad: i32 [2] is no gradient of f32 [2]', function() t.grad = tk.ids{1, 2} end)
+    refuses('grad: f32 [2] is no parameter', function() tk.ones(2).grad = tk.ones(2) end)
+    refuses('grad: f32 [2] is no parameter', function() (tk.ones(2) * 1).grad = tk.ones(2) end)
+    assert.is_nil(t.grad)
+    tk.optim.group({t}, {frozen = true})
+    refuses('grad: f32 [2] is frozen', function() t.grad = tk.ones(2) end)
+  end)
+end)
+
 describe('a handle that is gone', function()
   it('is an error where it is used', function()
     local t = tk.ones(3)

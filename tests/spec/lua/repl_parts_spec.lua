@@ -20,6 +20,16 @@ describe('a pipe into tinykg', function()
     assert.equal(0, status)
   end)
 
+  it('shows what statements return, each value', function()
+    local status, out, err = piped{'return 3, 4', 'return 3', '_', 'local a = 5 return a, a + 1',
+                                   'return nil, true', 'return', 'local b = 7', 'b',
+                                   'for i = 8, 9 do return i end', ':time return 3, 4'}
+    assert.equal('', err)
+    local values = out:gsub('[^\n]* m?s\n$', '') -- but not the time that it took
+    assert.equal('3\n4\n3\n3\n5\n6\nnil\ntrue\n7\n8\n3\n4\n', values)
+    assert.equal(0, status)
+  end)
+
   it('ends at the first error, with its line', function()
     local status, out, err = piped{'print(1)', '', 'do', '  local y = nil', '  y.z = 1', 'end',
                                    'print(2)'}
@@ -190,6 +200,18 @@ describe('help', function()
     assert.matches('\n  tk%.loss%.softmax%(', text)
     assert.is_nil(text:find('dropout', 1, true))
     assert.equal('no help has the word qwert', help.search('qwert'))
+  end)
+
+  it('of a call is that of its function', function()
+    local before = rawget(_G, 'tk')
+    rawset(_G, 'tk', tk) -- as at the prompt
+    finally(function() rawset(_G, 'tk', before) end)
+    local of = help.on 'tk.zeros'
+    assert.matches('^tk%.zeros%(', of)
+    for _, call in ipairs{'tk.zeros(3)', 'tk.zeros (3, f(4));', 'tk.zeros()', 'tk.zeros('} do
+      assert.equal(of, (help.on(call)))
+    end
+    assert.equal(help.on 'tk.zeros(1):sum', (help.on 'tk.zeros(1):sum(2)'))
   end)
 
   it('knows what was meant', function()

@@ -271,6 +271,8 @@ describe('Ctrl-C at the prompt', function()
     stops('print("begun") while true do local z = tk.ones(2):relu() z:sum():item() end')
     t:ask(':load ' .. file .. '/spin.lua')
     stops('print("begun") spin()')
+    stops('print("begun") while true do pcall(spin) end')
+    stops('print("begun") while true do coroutine.wrap(function() pcall(spin) end)() end')
   end)
 
   it('stops a step, which goes on afterwards', function()

@@ -206,6 +206,21 @@ describe('a value', function()
     assert.same({241, 242}, chain:totable())
   end)
 
+  it('that an op reads is the one that was meant, though the collector is due meanwhile', function()
+    local y = tk.ones(4) * 3 -- of the tape before the seed, computed when it is read
+    tk.seed(2)
+    local before, a = tk.ones(4) + 1, tk.tensor{1, 2, 3, 4} * 10
+    local live = tk.full(-7, 4) * 1
+    before = before:totable()
+    runtime.uncollected(function() end)
+    runtime.allocated(2 ^ 28 - 16)
+    local z = a + y
+    assert.same({13, 23, 33, 43}, z:totable())
+    assert.same({-7, -7, -7, -7}, live:totable())
+    assert.equal(2, before[1])
+    tk.seed(1)
+  end)
+
   it('survives the compaction of the tape with its way back', function()
     local w = tk.parameter(tk.tensor{1, 2})
     local y = w * w
@@ -251,10 +266,15 @@ describe('printing', function()
     assert.is_nil(tostring(tk.zeros(6, 6)):find('...', 1, true))
   end)
 
+  it('shows how much large numbers differ, and infinities', function()
+    assert.matches('sd 0.8165', tostring(tk.ids{2000000000, 2000000001, 2000000002}), 1, true)
+    assert.matches('mean inf  sd nan  min 1  max inf\n', tostring(tk.tensor{1, 1 / 0}), 1, true)
+  end)
+
   it('counts NaN apart', function()
     local text = tostring(tk.tensor{1, 0 / 0, 3, 0 / 0})
     assert.matches('mean 2  sd 1  min 1  max 3  NaN 2', text, 1, true)
-    assert.matches('NaN 1', tostring(tk.tensor{0 / 0}), 1, true)
+    assert.matches('^f32 %[1%] %S+  NaN 1\n', tostring(tk.tensor{0 / 0}))
   end)
 
   it('says what else there is to know', function()
@@ -274,6 +294,9 @@ describe('errors name the line of the recipe', function()
   it('when tensors are made', function()
     blames('rows differ in length: expected 2, found 1', function() tk.tensor{{1, 2}, {3}} end)
     blames('expected a number, found string', function() tk.tensor{1, 'x'} end)
+    blames('tensor or another object: tk.stack', function() tk.tensor{tk.ones(2), tk.ones(2)} end)
+    blames('tk.stack and tk.cat join tensors', function() tk.tensor{1, tk.ones(2)} end)
+    blames('tk.stack and tk.cat join tensors', function() tk.ids{tk.ids{1}} end)
     blames('rows differ in length: expected 1, found number', function() tk.tensor{{1}, 2} end)
     blames('tensor: list is nil, expected a number or a table or a tensor',
            function() tk.tensor() end)

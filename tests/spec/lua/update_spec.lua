@@ -1,6 +1,7 @@
 -- Groups of parameters, gradients of several batches, vectors to begin with.
 local fixtures = require 'tests.support.fixtures'
 local shell = require 'tests.support.shell'
+local tables = require 'tinykg.base.tables'
 local tk = require 'tinykg'
 
 local W, G = {1, -2, 0.5}, {0.3, -0.1, 2} -- parameter and gradient
@@ -28,6 +29,133 @@ local function each(fn)
   return list
 end
 
+describe('the gradient of a parameter', function()
+  it('can be set, and is what update() and the next backward() see', function()
+    local w = tk.parameter(tk.tensor{1, 1});
+    (w * 10):sum():backward()
+    local before = w.grad
+    w.grad = before * 0.5
+    assert.same({5, 5}, w.grad:totable())
+    assert.same({10, 10}, before:totable())
+    tk.optim.sgd{lr = 1}:update()
+    assert.same({-4, -4}, w:totable())
+    assert.is_nil(w.grad);
+    (w * 3):sum():backward()
+    assert.same({3, 3}, w.grad:totable())
+  end)
+
+  it('can be set where there is none, to a copy', function()
+    local w, g = tk.parameter(tk.tensor{{1, 2}}), tk.tensor{{4, 5}}
+    w.grad = g
+    g:write{0, 0}
+    tk.optim.sgd{lr = 1}:update()
+    assert.same({{-3, -3}}, w:totable())
+  end)
+
+  it('of a parameter in 16 bits is f32', function()
+    local w = tk.parameter(tk.ones(2), {bits = 16})
+    w.grad = tk.tensor{0.1, 0.2}
+    assert_near({0.1, 0.2}, w.grad:totable())
+    tk.optim.adam{lr = 1}:update()
+    assert_near({0, 0}, w:totable())
+  end)
+
+  it('can be dropped', function()
+    local w = tk.parameter(tk.tensor{1, 1});
+    (w * 10):sum():backward()
+    w.grad = nil
+    assert.is_nil(w.grad)
+    assert.matches('update: no parameter has a gradient',
+                   fixtures.message(function() tk.optim.sgd{lr = 1}:update() end))
+    assert.same({1, 1}, w:totable())
+  end)
+end)
+
+describe('an optimizer that takes the place of another', function()
+  it('gets plans of its own, wherever it lies', function()
+    for _ = 1, 20 do
+      local w = tk.parameter(tk.zeros(2))
+      local step = tk.step(function() return w:sum() end, {optimizer = tk.optim.adam{lr = 1}})
+      for _ = 1, 3 do step() end
+      w:write{0, 0}
+      step.optimizer = nil
+      collectgarbage()
+      step.optimizer = tk.optim.adam{lr = 1}
+      step()
+      assert_near({-1, -1}, w:totable()) -- as the first step of Adam
+      assert.equal(2, step:figure 'plans')
+    end
+  end)
+end)
+
+describe('an update', function()
+  it('leaves frozen parameters as they are, whatever they had before', function()
+    local w, v = tk.parameter(tk.tensor{1}), tk.parameter(tk.tensor{2})
+    local optimizer = tk.optim.sgd{lr = 1, clip = 1e9};
+    (w * v):sum():backward()
+    tk.optim.group({w}, {frozen = true})
+    assert.is_nil(w.grad)
+    local loss = (w * v):sum()
+    loss:backward()
+    optimizer:update()
+    assert.same({1}, w:totable())
+    assert.same({1}, v:totable())
+    tk.optim.group({w}, {frozen = false});
+    (w * v):sum():backward()
+    optimizer:update()
+    assert.same({0}, w:totable())
+    assert.same({0}, v:totable())
+  end)
+
+  it('is of all parameters that have a gradient, from the last backward() that gave one', function()
+    local w, v = tk.parameter(tk.tensor{1}), tk.parameter(tk.tensor{2})
+    local optimizer = tk.optim.sgd{lr = 1};
+    (w * 4):sum():backward();
+    (w * 3):sum():backward();
+    (v * 5):sum():backward()
+    assert.same({3}, w.grad:totable())
+    optimizer:update()
+    assert.same({-2}, w:totable())
+    assert.same({-3}, v:totable())
+    assert.is_nil(w.grad)
+    assert.is_nil(v.grad)
+  end)
+
+  it('takes parameters in the order in which they were made, wherever they lie', function()
+    local list, optimizer = {}, tk.optim.adam()
+    for i = 1, 40 do
+      list[i] = tk.parameter(tk.ones(1))
+    end
+    for i = 40, 1, -1 do list[i].grad = tk.ones(1) end
+    optimizer:update()
+    tk.parameter(list[1]) -- once more: its place stays
+    assert.equal(40, #optimizer:parameters())
+    for i, t in ipairs(optimizer:parameters()) do assert.equal(list[i], t) end
+  end)
+
+  it('that clips has the same bits in each process', function()
+    local script = fixtures.dir{['x.lua'] = [[
+      local tk = require 'tinykg'
+      local held = {}
+      for i = 1, tonumber(arg[1]) do held[i] = {} end
+      local list = {}
+      for i = 1, 40 do
+        list[i] = tk.parameter(tk.zeros(7))
+        list[i].grad = tk.randn(7) * i
+      end
+      tk.optim.sgd{lr = 1, clip = 1}:update()
+      for i = 1, 40 do io.write(('%a '):format(list[i]:totable()[3])) end
+    ]]} .. '/x.lua'
+    local first
+    for i = 0, 9 do
+      local luajit = os.getenv 'LUAJIT' or 'luajit'
+      local text = shell.gives(0, ('%s %s %d'):format(luajit, script, i * 3))
+      first = first or text
+      assert.equal(first, text)
+    end
+  end)
+end)
+
 describe('a group of parameters', function()
   it('has a learning rate and a weight decay of its own', function()
     local sgd = {tk.optim.sgd{lr = 0.1, weight_decay = 0.2}, function(lr, decay)
@@ -54,6 +182,27 @@ describe('a group of parameters', function()
       assert_near(case[2](0.025, 0.2), slow:totable())
       assert_near(case[2](0.1, 0), bare:totable())
     end
+  end)
+
+  it('can be changed between steps, and holds for batches of each size', function()
+    local rows = tk.parameter(tk.zeros(10, 2))
+    local step = tk.step(function(ids) return rows:gather(ids):sum() end,
+                         {optimizer = tk.optim.sgd{lr = 1}})
+    step(tk.ids{0, 1, 2})
+    tk.optim.group({rows}, {lr = 0.25})
+    step(tk.ids{3, 4, 5})
+    step(tk.ids{6, 7})
+    tk.optim.group({rows}, {lr = 0.25})
+    step(tk.ids{6, 7})
+    assert.equal(3, step:figure 'plans') -- two sizes at the second rate; nothing new the third time
+    tk.optim.group({rows}, {lr = 1})
+    step(tk.ids{8, 8, 9})
+    assert.equal(3, step:figure 'plans') -- the first one again
+    local first = tables.map(rows:totable(), function(row) return row[1] end)
+    assert.same({-1, -1, -1, -0.25, -0.25, -0.25, -0.5, -0.5, -2, -1}, first)
+    tk.optim.group({rows}, {weight_decay = 1})
+    step(tk.ids{0, 1, 2})
+    assert.same({-1, -1}, rows:totable()[1]) -- less the gradient, and less itself
   end)
 
   it('holds for tables in few bytes too', function()

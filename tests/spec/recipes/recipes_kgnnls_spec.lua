@@ -1,4 +1,5 @@
 -- KGNN-LS: labels as a graph, label propagation and losses against loops, training, odd data.
+local runtime = require 'tinykg.engine.runtime'
 local tk = require 'tinykg'
 local fixtures = require 'tests.support.fixtures'
 local datasets = require 'tests.support.odd_datasets'
@@ -13,6 +14,25 @@ describe('tk.equal', function()
     assert.same({1, 2}, tk.equal(tk.ids{{1, 1}}, tk.ids{1}):size())
     assert.matches('equal: column is 3, expected a tensor',
                    fixtures.message(tk.equal, ids, 3), 1, true)
+  end)
+end)
+
+describe('tk.equal, called with columns of many lengths,', function()
+  it('gives what it gives and keeps the ids of the longest alone', function()
+    local function ask(n)
+      local column, ids = {}, {}
+      for i = 1, n do column[i], ids[i] = i % 3, {1, i % 3} end
+      local got = tk.equal(tk.ids(ids), tk.ids(column)):totable()
+      for i = 1, n do assert.same({i % 3 == 1 and 1 or 0, 1}, got[i]) end
+    end
+    local function live()
+      runtime.collect(true)
+      return tk.memory().live.total
+    end
+    ask(200)
+    local before = live()
+    for n = 1, 200 do ask(n) end
+    assert.equal(before, live())
   end)
 end)
 

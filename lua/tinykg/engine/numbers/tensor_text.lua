@@ -3,20 +3,39 @@
 local ffi = require 'ffi'
 local C = require 'tinykg.engine.lib'
 
-local function statistics(values, n)
-  local sum, square, low, high, nans, count = 0, 0, math.huge, -math.huge, 0, 0
+--- Mean, smallest and largest of the numbers that are no NaN, and how many those are.
+local function extremes(values, n)
+  local sum, low, high, count = 0, math.huge, -math.huge, 0
   for i = 0, n - 1 do
     local x = values[i]
-    if x ~= x then nans = nans + 1
-    else
-      sum, square, count = sum + x, square + x * x, count + 1
+    if x == x then
+      sum, count = sum + x, count + 1
       if x < low then low = x end
       if x > high then high = x end
     end
   end
-  local mean = count > 0 and sum / count or 0 / 0
-  local sd = count > 0 and math.sqrt(math.max(0, square / count - mean * mean)) or 0 / 0
-  return mean, sd, low, high, nans
+  return sum / count, low, high, count
+end
+
+--- Standard deviation of the numbers that are no NaN.
+local function deviation(values, n, mean, count)
+  local square = 0
+  for i = 0, n - 1 do
+    local x = values[i]
+    if x == x then square = square + (x - mean) ^ 2 end
+  end
+  return math.sqrt(square / count)
+end
+
+--- Figures of n numbers as text.
+local function statistics(values, n)
+  local mean, low, high, count = extremes(values, n)
+  local text = ''
+  if count > 0 then
+    text = ('  mean %.4g  sd %.4g  min %.4g  max %.4g')
+      :format(mean, deviation(values, n, mean, count), low, high)
+  end
+  return count < n and text .. '  NaN ' .. n - count or text
 end
 
 local function listed(n)
@@ -41,16 +60,11 @@ end
 return function(t)
   local values, n = t:values()
   local shape, integer = t:size(), t:dtype() == 'i32'
-  local mean, sd, low, high, nans = statistics(values, n)
   local head = string.format('%s [%s] %s', t:dtype(), table.concat(shape, ', '),
                              ffi.string(C.tkg_tensor_device(t.kept)))
   if C.tkg_tensor_is_parameter(t.kept) ~= 0 then head = head .. ' parameter' end
   if C.tkg_tensor_bits(t.kept) == 16 then head = head .. ' in 16 bits' end
-  if n > 0 then
-    head = head .. string.format('  mean %.4g  sd %.4g  min %.4g  max %.4g', mean, sd, low, high)
-    if nans > 0 then head = head .. '  NaN ' .. nans end
-  end
-  local lines, cols = {head}, shape[#shape] or 1
+  local lines, cols = {head .. statistics(values, n)}, shape[#shape] or 1
   for _, r in ipairs(listed(cols > 0 and n / cols or 0)) do
     lines[#lines + 1] = r and row_text(values, (r - 1) * cols, cols, integer) or '       ...'
   end
