@@ -413,10 +413,13 @@ ops.contrast = {
   backward = function(a, o, x)
     local p, q, cols = x[1], x[2], x[1].shape[2]
     ops.product_logsumexp.backward({scale = 1 / a.temperature}, {v = o.sums, g = o.g}, x)
+    p.rough_g, q.rough_g = 0, 0 -- equal rows of y cancel
     for i = 0, o.n - 1 do
       local by = -o.g[i] / a.temperature
       for c = 0, cols - 1 do
         local at, to = i * cols + c, a.ids[i] * cols + c
+        p.rough_g = max(p.rough_g, math.abs(by * q.v[to]))
+        q.rough_g = max(q.rough_g, math.abs(by * p.v[at]))
         p.g[at] = p.g[at] + by * q.v[to] -- one after the other: both may be one element
         q.g[to] = q.g[to] + by * p.v[at]
       end

@@ -90,6 +90,38 @@ forms.add('few_rows', 3, function(g)
   return g:add('gather', {layer}, ('$1:gather(%s)'):format(ids_text), {ids = ids, shape = {n}})
 end)
 
+--- Some rows of a layer, by one list of ids or two.
+local function rows_of(g, layer, rows, most)
+  local n = g.r:from(1, most)
+  local function gathered()
+    local ids, text = g:ids({n}, rows)
+    return g:add('gather', {layer}, ('$1:gather(%s)'):format(text), {ids = ids, shape = {n}})
+  end
+  local first = gathered()
+  local second = first and g.r:one_in(2) and gathered()
+  return second and g:add('add', {first, second}, '$1 + $2') or first
+end
+
+--- One or two rows of a layer over another: of the lower one no more is computed than they read.
+forms.add('rows_of_two_layers', 2, function(g)
+  local r, i = g.r, g:matrix(function(s) return s[1] >= 8 end)
+  local n, d = unpack(g:shape(i))
+  if n < 8 then return nil end
+  local graph = graphs.new(g, n, n)
+  local relation, w = g:like{graph.kinds, d}, g:like{graph.n}
+  if not (relation and w) then return nil end
+  local lower = {graph = graph, reduce = r:of{'sum', 'mean'}, message = 'mul', weighted = true}
+  local upper = {graph = graph, reduce = 'sum', message = r:of{'copy', 'mul'}}
+  local function sum(inputs, a)
+    return g:add('aggregate', inputs, ('%s:aggregate($1%s)'):format(graph.text,
+                                                                    aggregate_options(a)), a)
+  end
+  local x = sum({i, relation, w}, lower)
+  x = x and r:one_in(2) and g:add('tanh', {x}, '$1:tanh()') or x
+  x = x and sum(upper.message == 'mul' and {x, relation} or {x}, upper)
+  return x and rows_of(g, x, n, 2)
+end)
+
 forms.add('aggregate_max', 2, function(g)
   local i = g:matrix()
   local _, text, a = graph_over(g, i)

@@ -97,7 +97,7 @@ local function pass_back(node, value, values, generator)
   ops[node.op].backward(node.a, value, x)
   for k, j in ipairs(generator and node.args or {}) do
     local part, sum = x[k].g, values[j].g
-    perturb(part, x[k].n, generator)
+    perturb(part, x[k].n, generator, x[k].rough_g) -- the same of terms of a gradient
     for i = 0, x[k].n - 1 do sum[i] = sum[i] + part[i] end
   end
 end
