@@ -110,13 +110,14 @@ forms.add('rows_of_two_layers', 2, function(g)
   local graph = graphs.new(g, n, n)
   local relation, w = g:like{graph.kinds, d}, g:like{graph.n}
   if not (relation and w) then return nil end
-  local lower = {graph = graph, reduce = r:of{'sum', 'mean'}, message = 'mul', weighted = true}
+  local lower = {graph = graph, reduce = r:of{'sum', 'mean'}, message = r:of{'copy', 'mul', 'mul'},
+                 weighted = true}
   local upper = {graph = graph, reduce = 'sum', message = r:of{'copy', 'mul'}}
   local function sum(inputs, a)
     return g:add('aggregate', inputs, ('%s:aggregate($1%s)'):format(graph.text,
                                                                     aggregate_options(a)), a)
   end
-  local x = sum({i, relation, w}, lower)
+  local x = sum(lower.message == 'mul' and {i, relation, w} or {i, w}, lower)
   x = x and r:one_in(2) and g:add('tanh', {x}, '$1:tanh()') or x
   x = x and sum(upper.message == 'mul' and {x, relation} or {x}, upper)
   return x and rows_of(g, x, n, 2)
