@@ -104,7 +104,7 @@ end
 ---@param out tinykg.BenchOutput
 return function(o, out)
   out:doing('ops')
-  local g = bench_graph.new(o.data and inputs.data(o, {valid_ratio = 0}), o.quick)
+  local g = bench_graph.new(o.data and inputs.data(o), o.quick)
   local cases, x, y = dense(g.n)
   local count, found = sparse(g, cases, x, y)
   coded(g, cases, x)

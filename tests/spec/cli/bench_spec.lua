@@ -51,7 +51,7 @@ describe('bench', function()
 
   it('counts the edges of a data set', function()
     local op = lines_of('ops --quick --data ' .. set).ops[1]
-    local data = require('tinykg.data').load(set, { valid_ratio = 0 })
+    local data = require('tinykg.data').load(set)
     assert.equal(2 * (data.graph.n + data.train.n), op.edges)
     assert.equal(data.users + data.entities, op.nodes)
   end)

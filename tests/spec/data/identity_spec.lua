@@ -302,7 +302,7 @@ return tk.recipe{name = 'Own', options = {{'dim', 4, 'size'}, {'from', '', 'a fi
   end)
 
   it('of a file that build takes more from than parameters: without it no figures', function()
-    local recipe = fixtures.write(dir .. '/more.lua', [[
+    local recipe = fixtures.write(dir .. '/takes_more.lua', [[
 local tk = require 'tinykg'
 local M = tk.nn.class('More', tk.nn.Ranker)
 function M:loss(b) return self:interaction_loss(b, 0) end
@@ -313,7 +313,7 @@ return tk.recipe{name = 'More', options = {{'from', '', 'a file'}}, build = func
                        fixed = tk.tensor(items.weight:totable())}, M)
 end}
 ]])
-    local demo, from, out = dir .. '/demo-more', dir .. '/from', dir .. '/more'
+    local demo, from, out = dir .. '/demo-more', dir .. '/from', dir .. '/takes-more'
     prints(('data demo %s --users 60 --items 80'):format(demo))
     local common = (' --quiet --data %s --data-set task=ranking --set epochs=1 --out '):format(demo)
     prints('run bpr-mf --set dim=4' .. common .. from)
