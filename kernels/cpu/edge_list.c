@@ -63,7 +63,7 @@ static int merge_index(const tkg_call *c, int64_t begin, int64_t end) {
   const int64_t k = tkg__count(c->in[1]);
   int32_t *out = c->out;
   for (int64_t i = flat_at(c, begin); i < flat_at(c, end); i++)
-    out[i] = a[i] < 0 && i < k ? b[i] : a[i];
+    out[i] = i < k && a[i] < 0 ? b[i] : a[i];
   return TKG_OK;
 }
 

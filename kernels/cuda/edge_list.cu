@@ -59,7 +59,7 @@ static int neighborhood_run(const tkg_call *c, cudaStream_t stream) {
 
 static __global__ void merge_kernel(int64_t m, int64_t k, const int32_t *a, const int32_t *b,
                                     int32_t *out) {
-  for (int64_t i = tkg_first(); i < m; i += tkg_stride()) out[i] = a[i] < 0 && i < k ? b[i] : a[i];
+  for (int64_t i = tkg_first(); i < m; i += tkg_stride()) out[i] = i < k && a[i] < 0 ? b[i] : a[i];
 }
 
 static int merge_run(const tkg_call *c, cudaStream_t stream) {
