@@ -28,13 +28,11 @@
 
 /* The rows of one neighborhood: what its readers, sums over graphs of which a batch's rows are
  * gathered, read. */
-enum { MOST_READERS = 32 };
-
 typedef struct outside {
   const tkg_program *p;
   const tkg_tape *tape;
-  int within;                            /* the node that has it */
-  const tkg_node *readers[MOST_READERS]; /* the NEIGHBORHOOD nodes that it is joined from */
+  int within;                                /* the node that has it */
+  const tkg_node *readers[TKG_MOST_READERS]; /* the NEIGHBORHOOD nodes that it is joined from */
   int count;
   bool *zero, *unread;
 } outside;
@@ -235,7 +233,7 @@ static void leave_out(const outside *z) {
 static void find_readers(outside *z, int i) {
   const tkg_node *n = node_of(z, i);
   for (int k = 0; n->op == TKG_OP_MERGE_INDEX && k < n->inputs; k++) find_readers(z, n->in[k]);
-  if (n->op == TKG_OP_NEIGHBORHOOD && z->count < MOST_READERS) z->readers[z->count++] = n;
+  if (n->op == TKG_OP_NEIGHBORHOOD && z->count < TKG_MOST_READERS) z->readers[z->count++] = n;
 }
 
 /* Whether node i is a neighborhood, and not a part of another. */

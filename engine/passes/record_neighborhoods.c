@@ -9,6 +9,7 @@
  * (EDGE_WHERE). What turns out not to be needed is no part of the plan. */
 #include "base/error.h"
 #include "data/packed_graph.h"
+#include "neighborhood.h"
 #include "rows.h"
 
 /* A sum over a graph of which rows are gathered: what it sums over is read by these rows' edges. */
@@ -16,12 +17,10 @@ typedef struct reader {
   int sum, ids, base; /* old nodes; base: the matrix whose rows, or first rows, it reads */
 } reader;
 
-enum { MOST_READERS = 32 };
-
 typedef struct reading {
   rows *z;
   int count;
-  reader readers[MOST_READERS];
+  reader readers[TKG_MOST_READERS];
 } reading;
 
 /* Whether old value v is computed from leaves and ids alone. */
@@ -72,7 +71,7 @@ static void note_reader(reading *all, int v, int ids) {
   const bool first_rows = x->op == TKG_OP_NARROW && x->i[0] == 0 && x->i[1] == 0;
   const reader r = {v, ids, first_rows ? x->in[0] : n->in[1]};
   const int op = node_of(z, r.base)->op;
-  bool known = op == TKG_OP_LEAF || !z->whole[r.base] || all->count == MOST_READERS;
+  bool known = op == TKG_OP_LEAF || !z->whole[r.base] || all->count == TKG_MOST_READERS;
   for (int i = 0; i < all->count && !known; i++) {
     const reader *other = &all->readers[i];
     const tkg_node *sum = node_of(z, other->sum);
