@@ -64,6 +64,23 @@ static int refill(tkg__reader *r) {
   return read_bytes(r, r->in, IN_SIZE, &r->in_end);
 }
 
+/* Refuses what begins as a file of another kind does. Its name may be that of a text. */
+static int check_text(const tkg__reader *r) {
+  static const struct {
+    const char *first, *what;
+    size_t length;
+  } kinds[] = {
+      {"PK\3\4", "a zip archive or a workbook, not text: unzip it, or export the sheet as .csv", 4},
+      {"BZh91AY", "compressed by bzip2, which is not read: bunzip2 it", 7},
+      {"\x28\xB5\x2F\xFD", "compressed by zstd, which is not read: unzstd it", 4},
+      {"PAR1\x15", "a Parquet file, not text: export it as .csv", 5},
+  };
+  for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++)
+    if (r->in_end >= kinds[k].length && !memcmp(r->in, kinds[k].first, kinds[k].length))
+      return bad_stream(r, kinds[k].what);
+  return TKG_OK;
+}
+
 /* Opens the decoder that the first bytes ask for; they stay in r->in. */
 static int start(tkg__reader *r) {
   static const unsigned char xz_magic[] = {0xFD, '7', 'z', 'X', 'Z', 0};
@@ -79,7 +96,7 @@ static int start(tkg__reader *r) {
       return bad_stream(r, "out of memory");
   }
   r->inner_open = r->kind != PLAIN;
-  return TKG_OK;
+  return r->inner_open ? TKG_OK : check_text(r);
 }
 
 static int fill_plain(tkg__reader *r, char *dst, size_t size, size_t *got) {

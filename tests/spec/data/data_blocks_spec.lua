@@ -177,4 +177,16 @@ describe('text in blocks', function()
     _, message = arrays.read(path, { kinds = 'ii' })
     assert.matches('gz: ends in the middle of its gzip data %(truncated%?%)$', message)
   end)
+
+  for first, what in pairs{
+    ['PK\3\4'] = 'a zip archive or a workbook, not text: unzip it, or export the sheet as .csv',
+    ['BZh91AY&SY'] = 'compressed by bzip2, which is not read: bunzip2 it',
+    ['\x28\xB5\x2F\xFD'] = 'compressed by zstd, which is not read: unzstd it',
+    ['PAR1\x15'] = 'a Parquet file, not text: export it as .csv'} do
+    it('that is ' .. what, function()
+      local path = path_of(first .. '\0\0 1\n')
+      local _, message = arrays.read(path, { kinds = 'ii' })
+      assert.equal(path .. ': ' .. what, message)
+    end)
+  end
 end)
