@@ -12,15 +12,10 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "record_neighborhoods.h"
 #include "rows.h"
 
 /* ---- which values can be computed row by row ---- */
-
-/* Whether the node gathers rows of a matrix of floats. */
-bool tkg__gathers_rows(const rows *z, const tkg_node *n) {
-  const tkg_node *x = node_of(z, n->in[0]);
-  return n->op == TKG_OP_GATHER && x->rank == 2 && x->dtype == TKG_F32;
-}
 
 /* Whether rows of the value can be computed alone. */
 static bool row_local(const rows *z, int v) {
@@ -32,13 +27,6 @@ static bool row_local(const rows *z, int v) {
   if (tkg__op_is(n->op, TKG_BASE)) return false; /* it names rows of the whole by number */
   tkg__inputs_of(z->old, n, in);
   return tkg__rows_apart(n, in);
-}
-
-/* Whether row i of a row-local op needs row i of input k and no other. */
-bool tkg__reads_own_row(const rows *z, const tkg_node *n, int k) {
-  const tkg_node *in[TKG_MAX_INPUTS];
-  tkg__inputs_of(z->old, n, in);
-  return in[k]->rank == 2 && tkg__row_access(n, in, k) == TKG_ACCESS_ROW;
 }
 
 /* Whether so many rows of a sum over a graph are gathered that it is better computed as a whole: it
@@ -71,118 +59,6 @@ static void find_whole(rows *z) {
 
 /* ---- the new tape ---- */
 
-int tkg__emit(rows *z, const tkg_node *node, int like) {
-  return tkg__append(z->fresh, node, z->old->side[like].where);
-}
-
-static int remember(rows *z, int v, int ids, int to) {
-  if (z->memo_count == z->memo_capacity) {
-    int capacity = z->memo_capacity ? 2 * z->memo_capacity : 64;
-    moved *memo = realloc(z->memo, (size_t)capacity * sizeof *memo);
-    if (!memo) return -1;
-    z->memo = memo;
-    z->memo_capacity = capacity;
-  }
-  z->memo[z->memo_count++] = (moved){v, ids, to};
-  return to;
-}
-
-/* A new gather of the rows of new node x, shaped as a row-by-row value. */
-static int emit_gather(rows *z, int x, int ids, const tkg_node *like, int v) {
-  tkg_node node = {.op = TKG_OP_GATHER, .inputs = 2, .rank = 1};
-  const tkg_node *from = &z->fresh->nodes[x];
-  node.bits = like->bits;
-  node.nth = like->nth;
-  node.dtype = from->dtype;
-  node.in[0] = x;
-  node.in[1] = ids;
-  node.shape[0] = tkg__count(&z->fresh->nodes[ids]);
-  if (from->rank == 2) node.shape[node.rank++] = from->shape[1];
-  return tkg__emit(z, &node, v);
-}
-
-static int rows_of(rows *z, int v, int ids);
-
-/* Graph sums have the rows asked for behind their vectors; dropout behind what it drops. */
-static void insert_rows(tkg_node *node, int ids) {
-  int at = node->op == TKG_OP_AGGREGATE ? 2 : node->op == TKG_OP_AGGREGATE_MUL ? 3 : 1;
-  memmove(node->in + at + 1, node->in + at, (size_t)(node->inputs - at) * sizeof *node->in);
-  node->in[at] = ids;
-  node->inputs++;
-  if (node->op == TKG_OP_AGGREGATE) node->op = TKG_OP_AGGREGATE_ROWS;
-  if (node->op == TKG_OP_AGGREGATE_MUL) node->op = TKG_OP_AGGREGATE_MUL_ROWS;
-}
-
-static int compute_rows(rows *z, int v, int ids) {
-  const tkg_node *n = node_of(z, v);
-  if (z->whole[v]) return emit_gather(z, z->map[v], ids, n, v);
-  if (n->op == TKG_OP_GATHER) {
-    int inner = emit_gather(z, z->map[n->in[1]], ids, n, v);
-    return inner < 0 ? -1 : rows_of(z, n->in[0], inner);
-  }
-  tkg_node node = *n;
-  for (int k = 0; k < n->inputs; k++) {
-    node.in[k] = tkg__reads_own_row(z, n, k) ? rows_of(z, n->in[k], ids) : z->map[n->in[k]];
-    if (node.in[k] < 0) return -1;
-  }
-  node.shape[0] = tkg__count(&z->fresh->nodes[ids]);
-  if (n->op == TKG_OP_DROPOUT || is_sum(n)) insert_rows(&node, ids);
-  return tkg__emit(z, &node, v);
-}
-
-static int rows_of(rows *z, int v, int ids) {
-  for (int i = 0; i < z->memo_count; i++)
-    if (z->memo[i].v == v && z->memo[i].ids == ids) return z->memo[i].to;
-  int to = compute_rows(z, v, ids);
-  return to < 0 ? -1 : remember(z, v, ids, to);
-}
-
-/* A gather whose source is not whole: its rows, in the shape of the ids. */
-static int emit_moved(rows *z, int i) {
-  const tkg_node *n = node_of(z, i);
-  int ids = z->map[n->in[1]];
-  if (z->fresh->nodes[ids].rank != 1) {
-    tkg_node flat = {.op = TKG_OP_RESHAPE, .dtype = TKG_I32, .rank = 1, .inputs = 1};
-    flat.in[0] = ids;
-    flat.shape[0] = tkg__count(&z->fresh->nodes[ids]);
-    if ((ids = tkg__emit(z, &flat, i)) < 0) return -1;
-  }
-  int to = rows_of(z, n->in[0], ids);
-  if (to < 0 || node_of(z, n->in[1])->rank == 1) return to;
-  tkg_node shaped = {.op = TKG_OP_RESHAPE, .dtype = TKG_F32, .rank = n->rank, .inputs = 1};
-  shaped.in[0] = to;
-  memcpy(shaped.shape, n->shape, sizeof shaped.shape);
-  return tkg__emit(z, &shaped, i);
-}
-
-static int emit_whole(rows *z, int i) {
-  tkg_node node = *node_of(z, i);
-  if (tkg__gathers_rows(z, &node) && !z->whole[node.in[0]]) return emit_moved(z, i);
-  for (int k = 0; k < node.inputs; k++) node.in[k] = z->map[node.in[k]];
-  int at = tkg__emit(z, &node, i);
-  tkg_tensor *tensor = z->old->side[i].tensor;
-  if (at < 0) return -1;
-  if (tensor) z->fresh->side[at].tensor = tkg_tensor_retain(tensor);
-  z->fresh->side[at].origin = z->old->side[i].origin;
-  return at;
-}
-
-/* Emits node i unless it is there, or its rows alone are. */
-static int emit_once(rows *z, int i) {
-  if (z->map[i] >= 0 || !z->whole[i]) return TKG_OK;
-  z->map[i] = emit_whole(z, i);
-  return z->map[i] < 0 ? tkg__fail(TKG_E_MEMORY, "rows: no memory") : TKG_OK;
-}
-
-/* Emits old node v behind all that it is computed from. */
-int tkg__emit_early(rows *z, int v) {
-  const tkg_node *n = node_of(z, v);
-  int status = TKG_OK;
-  if (z->map[v] >= 0) return TKG_OK;
-  for (int k = 0; k < n->inputs && !status; k++) status = tkg__emit_early(z, n->in[k]);
-  return status ? status : emit_once(z, v);
-}
-
 /* Finds of each value what it is computed from. A sum over a graph needs a whole value, which does
  * not die with its rows if others do too. */
 static void find_origins(rows *z) {
@@ -198,11 +74,12 @@ static void find_origins(rows *z) {
 }
 
 /* Computes what can be computed of the rows `ids` of old value v once values up to `after` exist,
- * for a later rows_of, but for sums over a graph and rows of leaves, which do not die. */
+ * for a later tkg__rows_of, but for sums over a graph and rows of leaves, which do not die. */
 static int begin_rows(rows *z, int v, int ids, int after) {
   const tkg_node *n = node_of(z, v);
   if (n->op == TKG_OP_LEAF || !is_new(z, v)) return TKG_OK;
-  if (z->last[v] <= after && !z->sums[v]) return rows_of(z, v, ids) < 0 ? TKG_E_MEMORY : TKG_OK;
+  if (z->last[v] <= after && !z->sums[v])
+    return tkg__rows_of(z, v, ids) < 0 ? TKG_E_MEMORY : TKG_OK;
   for (int k = 0; k < n->inputs && !z->whole[v]; k++) {
     int status = tkg__reads_own_row(z, n, k) ? begin_rows(z, n->in[k], ids, after) : TKG_OK;
     if (status) return status;
@@ -231,9 +108,9 @@ static int rewrite(rows *z) {
   for (int i = 0; i < z->old->n; i++) z->map[i] = -1;
   if (z->neighborhoods) status = tkg__record_neighborhoods(z);
   for (int i = 0; i < z->old->n && !status && z->forward_only; i++)
-    if (node_of(z, i)->op == TKG_OP_LEAF) status = emit_once(z, i);
+    if (node_of(z, i)->op == TKG_OP_LEAF) status = tkg__emit_once(z, i);
   for (int i = 0; i < z->old->n && !status; i++) {
-    status = emit_once(z, i);
+    status = tkg__emit_once(z, i);
     if (!status && z->forward_only) status = begin_gathers(z, i);
   }
   return status;

@@ -7,10 +7,11 @@
  * alone; neighborhood.c then leaves out of a layer what is not read. Of a sum that multiplies by
  * vectors of relations it leaves out edges, by weights that are zero for those of other heads
  * (EDGE_WHERE). What turns out not to be needed is no part of the plan. */
+#include "record_neighborhoods.h"
+
 #include "base/error.h"
 #include "data/packed_graph.h"
 #include "neighborhood.h"
-#include "rows.h"
 
 /* A sum over a graph of which rows are gathered: what it sums over is read by these rows' edges. */
 typedef struct reader {

@@ -49,10 +49,11 @@ bool tkg__reads_own_row(const rows *z, const tkg_node *n, int k);
 
 /* Records a node that takes the line of old node `like`. Returns the new node, or -1. */
 int tkg__emit(rows *z, const tkg_node *node, int like);
+/* Records old node i unless it is there, or its rows alone are. */
+int tkg__emit_once(rows *z, int i);
 /* Records old node v behind all that it is computed from. */
 int tkg__emit_early(rows *z, int v);
-
-/* Begins the tape with the neighborhoods of the rows that are gathered. */
-int tkg__record_neighborhoods(rows *z);
+/* Records the rows `ids`, a new node, of old node v, once. Returns the new node, or -1. */
+int tkg__rows_of(rows *z, int v, int ids);
 
 #endif
