@@ -40,7 +40,7 @@ function KGRec:draw()
   local any = tk.where(some:gt(0), tk.random('uniform', kg.edges), -1e9)
   local best, others = kg:top_k(scores, self.hidden), kg:top_k(any, self.hidden)
   local hidden = (best + others - best * others) * some
-  local better = kg:top_k(scores, math.floor(keep * kept * kg.edges)) * some
+  local better = kg:top_k(scores, math.floor(keep * self.sampled)) * some
   of_pairs = of_pairs + tk.random('gumbel', taken.edges) + tk.random('gumbel', taken.edges)
   of_pairs = tk.where(pairs:gt(0), of_pairs, -1e9)
   local drawn = taken:top_k(of_pairs, math.floor(keep * kept * taken.edges)) * pairs
@@ -93,25 +93,25 @@ return tk.recipe{
     {'dim', 64, 'size of embeddings'}, {'hops', 2, 'steps along edges'},
     {'hidden', 256, 'best triples that a step hides, and as many others'},
     {'mae_weight', 0.1, 'weight of their loss'}, {'ssl_weight', 0.01, 'weight of the contrast'},
-    {'temperature', 1, 'by which its cosines are divided'},
-    {'cl_drop', 0.5, 'share of triples and of interactions left out of its views'},
-    {'node_dropout', 0.5, 'share of edges and of interactions left out of a step'},
-    {'dropout', 0.1, 'of what a hop gathered'}, {'l2', 1e-5, 'weight of 1/2 |final rows|^2'},
+    {'temperature', 1, 'divisor of its cosines'}, {'dropout', 0.1, 'of what a hop gathered'},
+    {'cl_drop', 0.5, 'share of edges that views lack'}, {'l2', 1e-5, 'of 1/2 |final rows|^2'},
+    {'node_dropout', 0.5, 'share of triples and of interactions left out of a step'},
     {'lr', 1e-4}, {'drop_last', true}, {'epochs', 1000}, {'eval_every', 10}, {'patience', 5},
   },
-  presets = {['last-fm'] = {}, ['alibaba-fashion'] = {ssl_weight = 1e-3, temperature = 0.2},
-             ['mind-f'] = {ssl_weight = 1e-3, temperature = 0.1, cl_drop = 0.6}}, -- 135-153
+  presets = {['last-fm'] = {}, -- 135-153; run_kgrec.py:98-99
+    ['mind-f'] = {ssl_weight = 1e-3, temperature = .1, cl_drop = .6, eval_every = 1, patience = 10},
+    ['alibaba-fashion'] = {ssl_weight = 1e-3, temperature = .2, eval_every = 1, patience = 10}},
   l2 = 'in loss',
   build = function(data, o)
-    local kg, rates = tk.graph(data, {inverse = true}), {}
-    local relations, sizes = math.max(2 * data.relations, 1), {o.dim, o.dim, o.dim}
+    local kg, sizes = tk.graph(data, {inverse = true}), {o.dim, o.dim, o.dim}
+    local relations = math.max(2 * data.relations, 1)
+    local rates = tk.cat{tk.zeros(relations - 1) + o.node_dropout, tk.ones(1)}
     local start = {bound = math.sqrt(6 / (data.users + data.entities + o.dim))} -- of one table
-    for r = 1, relations do rates[r] = r < relations and o.node_dropout or 1 end
     return setmetatable({
       o = o, kg = kg, taken = tk.graph(data, {of = 'interactions'}):normalized('row'),
-      rates = tk.tensor(rates), ones = tk.ones(data.entities, 1), item_count = data.items,
-      hidden = math.min(o.hidden, kg.edges), drop = tk.nn.Dropout(o.dropout),
-      users = tk.nn.Embedding(data.users, o.dim, start),
+      rates = rates, sampled = (1 - rates):gather(kg:edge_relations()):sum():item(),
+      ones = tk.ones(data.entities, 1), item_count = data.items, drop = tk.nn.Dropout(o.dropout),
+      hidden = math.min(o.hidden, kg.edges), users = tk.nn.Embedding(data.users, o.dim, start),
       entities = tk.nn.Embedding(data.entities, o.dim, start),
       relations = tk.nn.Embedding(relations, o.dim), query = tk.parameter(tk.xavier(o.dim, o.dim)),
       of_users = tk.nn.MLP(sizes, 'torch'), of_triples = tk.nn.MLP(sizes, 'torch'),

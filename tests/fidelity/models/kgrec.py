@@ -155,7 +155,8 @@ class Model(shared.Model):
             share = keep * (1 - float(self.o['node_dropout']))
             noised = of_pairs + batch['noise1'][chosen] + batch['noise2'][chosen]
             drawn = noised.topk(min(int(share * len(self.pairs[0])), len(chosen))).indices
-            better = scores.topk(min(int(share * len(self.heads)), len(edges))).indices
+            seen = int((self.kinds != 2 * self.counts['relations'] - 1).sum())
+            better = scores.topk(min(int(share * seen), len(edges))).indices
         else:
             better = torch.ones(len(edges), dtype=torch.bool)
             better[(-scores).topk(int((1 - keep) * len(edges))).indices] = False
