@@ -151,9 +151,9 @@ int tkg__compile(const tkg_tape *tape, const tkg_request *request, const tkg_pol
     if (!status && request->optimizer) status = add_updates(p, request->optimizer);
     if (!status) tkg__remove_aliases(p);
   }
-  if (!status && policy->fuse) tkg__fuse_widen(p);
   if (policy->rows && loss >= 0 && !status && tkg__leaves_out_rows(p->tape->engine))
     status = tkg__leave_out_rows(p);
+  if (!status && policy->fuse) tkg__fuse_widen(p); /* no pass below replaces what reads a table */
   if (!status && loss >= 0) status = tkg__save(p, policy);
   if (policy->fuse && loss >= 0 && !status) tkg__by_parts(p);
   if (!status && policy->fuse) status = tkg__share_ids(p);

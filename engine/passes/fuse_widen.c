@@ -4,12 +4,17 @@
  * ops, on the CPU in tiles where they are row by row. */
 #include "fuse_widen.h"
 
+/* Elements of a row; 0 of a tensor without rows. */
+static int64_t row_length(const tkg_node *n) {
+  return n->shape[0] > 0 ? tkg__count(n) / n->shape[0] : 0;
+}
+
 /* Widens the rows that are narrowed to, instead of narrowing what was widened. */
 static void narrow_first(const tkg_tape *tape, tkg_node *n) {
   const tkg_node *widened = &tape->nodes[n->in[0]];
   if (n->op != TKG_OP_NARROW || n->i[0] != 0 || widened->op != TKG_OP_WIDEN) return;
   n->op = TKG_OP_WIDEN;
-  n->i[0] = widened->i[0] + n->i[1] * (tkg__count(widened) / widened->shape[0]);
+  n->i[0] = widened->i[0] + n->i[1] * row_length(widened);
   n->i[1] = 0;
   n->in[0] = widened->in[0];
 }
@@ -18,7 +23,8 @@ static void narrow_first(const tkg_tape *tape, tkg_node *n) {
  * no tail beyond the rows that were recorded. */
 static bool reads_by_edges(const tkg_node *n) {
   return n->op == TKG_OP_AGGREGATE || n->op == TKG_OP_AGGREGATE_ROWS ||
-         n->op == TKG_OP_AGGREGATE_MUL || n->op == TKG_OP_AGGREGATE_MUL_ROWS;
+         n->op == TKG_OP_AGGREGATE_WHERE || n->op == TKG_OP_AGGREGATE_MUL ||
+         n->op == TKG_OP_AGGREGATE_MUL_ROWS;
 }
 
 /* Whether table t of node n is a parameter, widened: all of it or, where rows are found along

@@ -24,10 +24,11 @@ typedef struct reading {
   reader readers[TKG_MOST_READERS];
 } reading;
 
-/* Whether old value v is computed from leaves and ids alone. */
+/* Whether old value v, if this walk has not been there, is computed from leaves and ids alone. */
 static bool is_of_ids(const rows *z, int v) {
   const tkg_node *n = node_of(z, v);
   bool ids = n->op == TKG_OP_LEAF || n->dtype == TKG_I32;
+  if (!is_new(z, v)) return true;
   for (int k = 0; k < n->inputs && ids; k++) ids = is_of_ids(z, n->in[k]);
   return ids;
 }
@@ -186,8 +187,9 @@ int tkg__record_neighborhoods(rows *z) {
   int status = TKG_OK;
   for (int i = 0; i < z->old->n; i++) {
     const tkg_node *n = node_of(z, i);
-    if (!z->whole[i] || !tkg__gathers_rows(z, n) || z->whole[n->in[0]] || !is_of_ids(z, n->in[1]))
-      continue;
+    if (!z->whole[i] || !tkg__gathers_rows(z, n) || z->whole[n->in[0]]) continue;
+    begin_walk(z);
+    if (!is_of_ids(z, n->in[1])) continue;
     begin_walk(z);
     find_readers(&all, n->in[0], n->in[1]);
   }

@@ -191,8 +191,10 @@ static int create_state(const tkg_optimizer *o, const tkg_tensor *parameter, int
     return tkg_tensor_create(o->engine, TKG_F32, coded ? 2 : 1, scales, TKG_KIND_OPTIMIZER, out);
   tkg_node shape = *p;
   shape.dtype = TKG_F32; /* of a parameter in 16 bits too */
-  int status = (parameter->divided ? tkg__tensor_divided
-                                   : tkg__tensor_like)(o->engine, &shape, TKG_KIND_OPTIMIZER, out);
+  const bool divided = parameter->divided && !packs(o, parameter); /* else it will be joined */
+  int (*create)(tkg_engine *, const tkg_node *, int, tkg_tensor **) =
+      divided ? tkg__tensor_divided : tkg__tensor_like;
+  int status = create(o->engine, &shape, TKG_KIND_OPTIMIZER, out);
   if (!status) o->engine->backend->zero((*out)->data, tkg__tensor_bytes(*out));
   return status;
 }

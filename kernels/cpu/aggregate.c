@@ -382,6 +382,8 @@ static int aggregate_where_rows(const tkg_call *c, int64_t first, int64_t last) 
         memset(s.out + row * s.d, 0, (size_t)s.d * sizeof *s.out);
     if (c->in[1]->dtype == TKG_CODES)
       TKG_ISA_NAME(tkg__aggregate_codes)(c, s.r, s.w, list, 0, count);
+    else if (c->in[1]->dtype == TKG_BF16)
+      EACH_KIND(sum_listed, s.kind, HALF, &s, 0, count)
     else
       EACH_KIND(sum_listed, s.kind, 0, &s, 0, count)
   }

@@ -446,5 +446,15 @@ local function draws(n)
   return forward and forward.number or 0
 end
 
+--- Calls fn without counting what it runs by no_grad: random numbers that are drawn afterwards are
+--- the same whatever it does, and where an error or Ctrl-C ends it. ---@return any of fn
+local function uncounted(fn, ...)
+  local before = draws()
+  local results = {pcall(fn, ...)}
+  draws(before)
+  if not results[1] then error(results[2], 0) end
+  return unpack(results, 2)
+end
+
 return {new = new_step, bits = with_bits, no_grad = no_grad, no_grad_divided = no_grad_divided,
-        compute_now = compute_now, draws = draws, check = set_check}
+        compute_now = compute_now, draws = draws, uncounted = uncounted, check = set_check}

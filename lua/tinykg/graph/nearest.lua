@@ -48,10 +48,9 @@ local function without_itself(row, best, values, k, ids, similarities)
   end
 end
 
---- The same on a device that does not rank by rows: block by block. Its runs are not counted:
---- random numbers of what runs later are the same on each device.
+--- The same on a device that does not rank by rows: block by block.
 local function rank_blocks(rows, n, k, ids, similarities)
-  local height, draws = math.max(1, math.floor(BLOCK / n)), step.draws()
+  local height = math.max(1, math.floor(BLOCK / n))
   for first = 0, n - 1, height do
     local count = math.min(height, n - first)
     local values, best = step.compute_now(function()
@@ -65,7 +64,6 @@ local function rank_blocks(rows, n, k, ids, similarities)
       without_itself(first + r, b + from, s + from, k, ids + at, similarities + at)
     end
   end
-  step.draws(draws)
 end
 
 --- Puts the neighbours of each row in the order of a graph's edges, by id. Errors: NaN. A plan
@@ -130,7 +128,7 @@ return function(graph)
     end
     local ids, similarities = arrays.ints(n * k), arrays.floats(n * k)
     local ranking = C.tkg_ranks(runtime.engine) ~= 0 and rank or rank_blocks
-    ranking(rows, n, k, ids, similarities)
+    step.uncounted(ranking, rows, n, k, ids, similarities) -- the same numbers later on any device
     rows:free()
     sort(n, k, ids, similarities)
     local g = graph_of(graph, n, k, ids)

@@ -92,15 +92,6 @@ local function gather_scores(scores, n, size)
   end)
 end
 
---- Calls fn, which ranks share: each calls no_grad for its part. Afterwards it has run as often as
---- if one rank had done all, since random numbers depend on that.
-local function dealt(fn, ...)
-  local before = step.draws()
-  local result = fn(...)
-  if ranks.size() > 1 then step.draws(before + ranks.sum(step.draws() - before)) end
-  return result
-end
-
 --- AUC and F1 (threshold .5 of the sigmoid, as KGCN's code) of labelled rows.
 local function ctr(model, prepared, part, size)
   local scores, labels = ffi.new('float[?]', part.n), ffi.new('float[?]', part.n)
@@ -120,8 +111,6 @@ local function ctr(model, prepared, part, size)
   return {auc = rows.only_label(part) and UNDEFINED or metrics.auc(scores, labels, part.n),
           f1 = f1}
 end
-
-local function dealt_ctr(...) return dealt(ctr, ...) end
 
 --- A tensor of scores [users, items] as a model.
 local function as_model(scores, data)
@@ -213,14 +202,14 @@ local function ranking(model, prepared, data, part, o, at_once)
   end
   local mark = sample.mark(at_once)
   local each, complete = listeners(data, o, mark)
-  local result = dealt(metrics.ranking, {
+  local result = metrics.ranking{
     users = users, n = n, items = data.items, k = o.k, block = block, progress = o.progress,
     each = each,
     known = known and {offsets = known.offsets, items = known.items, n = data.users},
     test = {offsets = test.offsets, items = test.items, n = data.users}, top = top,
     together = is_divided(model, data, at_once),
     score = score_all and function(ids, first, count) return score_all(ids + first, count) end,
-  })
+  }
   if free then free() end
   return marked(complete(result), mark)
 end
@@ -228,12 +217,13 @@ end
 local PARTS = {train = true, valid = true, test = true}
 
 --- Calls fn in eval mode with what the model prepares. Frees other memory before and after, so that
---- training and evaluation do not add up.
+--- training and evaluation do not add up. What it runs is not counted: training goes on with the
+--- same random numbers after any evaluation, on any number of ranks.
 local function in_eval(model, by, divided, fn, ...)
   local training, outer = model.training, source_line.enter(by)
   if model.eval then model:eval() end
   C.tkg_engine_trim(runtime.engine)
-  local results = {pcall(function(...)
+  local results = {pcall(step.uncounted, function(...)
     local prepared, release = evaluate.prepare(model, divided)
     local result = fn(model, prepared, ...)
     release()
@@ -349,7 +339,7 @@ function evaluate.model(model, data, part, o)
   local size = o.size or 1024
   if data[part].n == 0 then return nil end
   if data.task == 'ctr' then
-    return in_eval(model, model.score, false, dealt_ctr, data[part], size)
+    return in_eval(model, model.score, false, ctr, data[part], size)
   end
   return evaluate.ranking(model, data, {k = o.k, part = part, size = size, block = o.block,
                                        users = o.users, negatives = o.negatives, seed = o.seed,
@@ -365,7 +355,7 @@ function evaluate.own(model, data, part, list)
   local training, out = model.training, {}
   if model.eval then model:eval() end
   for _, name in ipairs(tables.sorted_keys(list)) do
-    out[name] = source_line.within(list[name], list[name], model, data, part)
+    out[name] = step.uncounted(source_line.within, list[name], list[name], model, data, part)
     local kind = type(out[name])
     if kind ~= 'number' or out[name] ~= out[name] then
       error(('metric %s: the recipe returns %s, expected a number'):format(

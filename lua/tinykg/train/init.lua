@@ -333,9 +333,7 @@ local function plan_resumed(self)
   end
   if self.began or not self.model.begin_epoch then return plan() end
   if pcall(plan) then return end
-  local draws = step.draws()
-  self:begin_epoch(self.at.epoch - 1)
-  step.draws(draws)
+  step.uncounted(self.begin_epoch, self, self.at.epoch - 1)
   plan()
 end
 

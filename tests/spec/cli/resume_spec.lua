@@ -133,6 +133,24 @@ describe('a run that goes on', function()
     same_run(whole, out)
   end)
 
+  it('goes on with the same random numbers after a validation that another run had not', function()
+    local begin = ('./tinykg run sgl --quiet --data %s --set eval_every=3 --set dim=8 --steps 3 ' ..
+                   '--data-set task=ranking '):format(data)
+    local function losses(out)
+      local list = {}
+      for value in fixtures.bytes(out .. '/log.jsonl'):gmatch '"loss": ?([%d.]+)' do
+        list[#list + 1] = value
+      end
+      return list
+    end
+    local out, whole = dir .. '/validated', dir .. '/not-validated'
+    gives(0, begin .. '--set epochs=5 --out ' .. whole)
+    gives(0, begin .. '--set epochs=4 --out ' .. out)
+    gives(0, './tinykg run --resume --quiet --set epochs=5 --out ' .. out)
+    assert.equal(5, #losses(whole))
+    assert.same(losses(whole), losses(out))
+  end)
+
   it('on a plateau has no validation more than a run that was not stopped', function()
     local out, whole = dir .. '/plateau', dir .. '/plateau-whole'
     local begin = './tinykg run bpr-mf --quiet --data ' .. data .. ' --set eval_every=3 ' ..

@@ -298,6 +298,25 @@ describe('neighborhood', function()
     tensors.near(run(model, false), run(model, true), 1e-4, 'logarithm', true)
   end)
 
+  it('reads a parameter of 16 bits', function()
+    local x = tk.parameter(X:clone(), {bits = 16})
+    local step = tk.step(function() return loss(sum(sum(x):tanh()):gather(BATCH)) end)
+    local whole = tk.step(function() return loss(sum(sum(x):tanh()):gather(BATCH)) end,
+                          {rows = false})
+    assert.equal(whole(), (step()))
+    assert.equal(1, count(step, 'aggregate_where'))
+    assert.equal(0, count(step, 'widen'))
+  end)
+
+  it('is looked for in time where ids are made of each other', function()
+    local step = tk.step(function()
+      local ids = BATCH
+      for _ = 1, 60 do ids = tk.cat({ids, ids}, 1):narrow(1, 2, 8) end
+      return loss(sum(sum(X):tanh()):gather(ids))
+    end)
+    assert.is_true(step() == step())
+  end)
+
   it('is not asked for where a batch is likely to reach most', function()
     local ids = {}
     for k = 1, 1200 do ids[k] = (7 * k) % N end

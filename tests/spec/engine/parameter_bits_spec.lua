@@ -158,6 +158,11 @@ describe('parameter_bits', function()
     return c % 16 >= 8 and 65535 - n or n
   end
 
+  it('may have no rows', function()
+    local x, w = tk.parameter(tk.zeros(0, 4), {bits = 16}), tk.parameter(tk.ones(2))
+    assert.equal(2, tk.step(function() return w:sum() + x:narrow(1, 1, 0):sum() end)())
+  end)
+
   it('are rounded by noise that depends on seed, update, number and element alone', function()
     for _, case in ipairs{{{70, 64}, 64}, {{50, 100}, 100}, {{300, 15}, 64}, {{16, 300}, 64}} do
       local shape, length = unpack(case)

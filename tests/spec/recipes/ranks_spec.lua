@@ -42,7 +42,11 @@ describe('ranks', function()
     for _, option in ipairs{'optimizer_bits=8', 'optimizer_rowwise=true', 'optimizer_lazy=true',
                             'parameter_bits=16'} do
       local more = mpi.small('bpr-mf') .. ' ' .. SHORT .. '2 --set ' .. option
-      runs.same(mpi.train('bpr-mf', 1, data, more), mpi.train('bpr-mf', 2, data, more), false)
+      local alone = mpi.train('bpr-mf', 1, data, more)
+      runs.same(alone, mpi.train('bpr-mf', 2, data, more), false)
+      local begun = mpi.train('bpr-mf', 2, data, (more:gsub('epochs=2', 'epochs=1')))
+      shell.gives(0, mpi.tinykg(2, 'run --resume --set epochs=2 --quiet --out ' .. begun))
+      runs.same(alone, begun, false)
     end
   end)
 end)
