@@ -5,6 +5,7 @@ local tables = require 'tinykg.base.tables'
 local begun_folder = require 'tinykg.cli.begun_folder'
 local folder = require 'tinykg.run.folder'
 local format_options = require 'tinykg.run.format_options'
+local one_point = require 'tinykg.cli.one_point'
 local options = require 'tinykg.cli.options'
 local rounding = require 'tinykg.engine.rounding'
 local space = require 'tinykg.sweep.space'
@@ -174,16 +175,22 @@ local function keep_budget(a)
   return a
 end
 
+--- Finds the folder of --resume without --out. ---@return string path
+local function find_begun(a)
+  local path = begun_folder(a, jobs_of)
+  if not (a.quiet or a.json) then print('going on in ' .. path) end
+  return path
+end
+
 --- Fills in settings that were not given.
 local function complete(a)
   check_resume(a)
+  local is_named = a.out ~= nil
+  if a.resume and not is_named then a.out = find_begun(a) end
+  if not (a.resume and folder.has(a.out, folder.SWEEP)) then a = one_point(a) end
   a.typed = {unpack(a.set)}
   if not a.resume then return extend(a) end
-  if #a.recipe > 0 and a.out then return keep_budget(a) end
-  if not a.out then
-    a.out = begun_folder(a, jobs_of)
-    if not (a.quiet or a.json) then print('going on in ' .. a.out) end
-  end
+  if #a.recipe > 0 and is_named then return keep_budget(a) end
   local known = arguments_of(a.out, a.trust)
   for key, value in pairs(known) do
     local given = a[key]
