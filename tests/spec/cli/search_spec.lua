@@ -122,6 +122,36 @@ describe('tinykg run --search', function()
     assert.equal(whole, results(gives(0, './tinykg run --resume --out ' .. stopped)))
   end)
 
+  it('asha stops runs where they are validated anyway: it adds no validation', function()
+    local out = dir .. '/every'
+    for _, schedule in ipairs{'constant', 'plateau'} do
+      os.execute('rm -rf ' .. out)
+      local run = ('run kgcn --data %s --threads 1 --set lr=0.05 --set epochs=17 --set eval_every=3 '
+        .. '--set patience=3 --set schedule=%s --set plateau=1'):format(data, schedule)
+      local text = gives(0, ('./tinykg %s --search asha=8 --grid l2=1e-6..1e-3:log --out %s')
+        :format(run, out))
+      local longest, epochs = nil, 0
+      for _, point in ipairs(space.draw(axes('l2=1e-6..1e-3:log'), 8, 1)) do
+        local folder = out .. '/KGCN' .. point.label .. '-seed1'
+        local log = runs.log(folder)
+        if #log > epochs then longest, epochs = folder, #log end
+        for _, record in ipairs(log) do
+          local in_turn = record.epoch % 3 == 0 or record.epoch == 17
+          assert.equal(in_turn, record.valid ~= nil, record.epoch)
+        end
+      end
+      assert(epochs > 6)
+      local again, whole = text:match('to train it again: tinykg (run [^\n]+)'), out .. '/whole'
+      local found = ('%s/KGCN-%s-seed1'):format(out, text:match('best by validation: ([^,]+),'))
+      gives(0, ('./tinykg %s --threads 1 --quiet --out %s'):format(again, whole))
+      runs.same(found, whole, false)
+      local config = read(longest .. '/config.json')
+      gives(0, ('./tinykg %s --quiet --set l2=%.17g --out %s'):format(run, config.options.l2,
+        out .. '/longest'))
+      runs.same(longest, out .. '/longest', false)
+    end
+  end)
+
   it('prints a command that trains the same, also where a small set changes defaults', function()
     local run = './tinykg run bpr-mf --data ' .. data .. ' --data-set task=ranking --threads 1 ' ..
       '--grid lr=0.0702,0.0201 --out ' .. dir
@@ -327,7 +357,8 @@ runpy.run_path(sys.argv[0], run_name='__main__')
       {'random --grid dim=4..8', 'is not a whole number'},
       {'asha --grid epochs=4,8', '--grid must not'},
       {'asha --grid lr=1..2 --set schedule=cosine', 'cannot have schedule=cosine'},
-      {'asha --grid lr=1..2 --set schedule=plateau --set eval_every=2', 'with --set eval_every=1'},
+      {'asha=4 --grid lr=1..2 --set epochs=8 --set eval_every=8', 'every 8 epochs no point can'},
+      {'asha=4 --grid eval_every=2,3 --grid lr=1..2 --set epochs=6', 'validations every 6 epochs'},
       {'ask --grid dim=4,8', 'come from standard input'},
     } do
       local out = dir .. '/never'
