@@ -92,7 +92,8 @@ local function answer(s, recipe, out, run_all)
     local point = s.point_of(texts_of(settings))
     options_of(s, recipe.loaded, point)
     local group = recipe.name .. output_folder.settings(point.settings)
-    seed = options.whole(seed or s.seeds[1], 'seed', 0, 2 ^ 53)
+    if seed == nil then seed = s.seeds[1] end
+    seed = options.whole(seed, 'seed', 0, 2 ^ 53)
     local job = jobs_of.one(s, recipe, point, seed, group, out)
     local why = jobs_of.beyond(s, job)
     if why then error(why, 0) end

@@ -126,8 +126,9 @@ describe('tinykg run --search', function()
     local out = dir .. '/every'
     for _, schedule in ipairs{'constant', 'plateau'} do
       os.execute('rm -rf ' .. out)
-      local run = ('run kgcn --data %s --threads 1 --set lr=0.05 --set epochs=17 --set eval_every=3 '
-        .. '--set patience=3 --set schedule=%s --set plateau=1'):format(data, schedule)
+      local run = ('run kgcn --data %s --threads 1 --set lr=0.05 --set epochs=17 ' ..
+        '--set eval_every=3 --set patience=3 --set schedule=%s --set plateau=1'):format(
+        data, schedule)
       local text = gives(0, ('./tinykg %s --search asha=8 --grid l2=1e-6..1e-3:log --out %s')
         :format(run, out))
       local longest, epochs = nil, 0
@@ -307,6 +308,29 @@ end}
     end
     assert.equal('done', list[#list].state)
     assert.equal(6, list[#list].trial)
+  end)
+
+  it('ask takes null for what is not given', function()
+    local list = ask({'{"trial": 1, "settings": {"dim":4, "lr":null}, "stop":null, "seed":null}',
+                      '{"trial": null, "settings": {}}', '{"trial": 2, "settings": null}',
+                      '{"trial": 3, "settings": {"dim": 4}, "stop": false, "seed": 7}',
+                      '{"trial": 4, "settings": {}, "stop": "no"}',
+                      '{"trial": 5, "settings": {}, "seed": false}',
+                      '{"trial": 6, "settings": {"bits": 3}}',
+                      '{"trial": 7, "settings": {"rounding": "up"}}'},
+                     '--set epochs=1 --out ' .. dir .. '/null')
+    local why, done = {}, {}
+    for _, answer in ipairs(list) do
+      if answer.state == 'failed' then why[#why + 1] = {answer.trial, answer.message} end
+      if answer.state == 'done' then done[answer.trial] = answer.folder:match('[^/]+$') end
+    end
+    assert.same({[1] = 'KGCN-dim=4-seed1', [3] = 'KGCN-dim=4-seed7'}, done)
+    for i, expected in ipairs{{json.null, 'line: it needs a trial'}, {2, 'settings: expected an'},
+                              {4, 'stop: expected true or false'}, {5, "seed: 'false' is not"},
+                              {6, "settings: bits: '3' is not"}, {7, 'settings: rounding: up'}} do
+      assert.equal(expected[1], why[i][1])
+      assert.equal(1, (why[i][2]:find(expected[2], 1, true)), why[i][2])
+    end
   end)
 
   it('ask stops a trial that is not promising', function()
