@@ -76,6 +76,55 @@ describe('a grid of one point', function()
   end)
 end)
 
+describe('a sweep on a set without a test part', function()
+  local dir, out, text = fixtures.dir(), nil, nil
+  setup(function()
+    local lines = {'user,item,split'}
+    for user = 1, 20 do
+      for k = 1, 7 do
+        lines[#lines + 1] = ('u%d,i%d,%s'):format(user, (user * 5 + k * k) % 23,
+                                                  k == 7 and 'valid' or 'train')
+      end
+    end
+    fixtures.write(dir .. '/interactions.csv', table.concat(lines, '\n') .. '\n')
+    out = dir .. '/out'
+    text = gives(0, ('./tinykg run bpr-mf --data %s --set epochs=2 --set per_user=true ' ..
+      '--grid dim=4,8 --out %s'):format(dir, out))
+  end)
+  teardown(fixtures.clean)
+
+  it('shows validation, and says so', function()
+    local valid = read(out .. '/BPR-MF-dim=4-seed1/summary.json').valid
+    local recall, ndcg = ('%.4f'):format(valid['recall@20']), ('%.4f'):format(valid['ndcg@20'])
+    assert.matches('BPR%-MF%-dim=4%-seed1 +done +%S+ +recall@20: valid ' .. recall ..
+      ', no rows in test\n', text)
+    assert.matches('\n +seeds +valid recall@20 +peak +valid ndcg@20', text)
+    assert.matches('\nBPR%-MF%-dim=4 %*? +1 +' .. recall .. ' +[%d.]+ %S+ +' .. ndcg, text)
+    assert.matches('\nno rows in test: metrics are those of validation', text)
+    assert.not_matches('popularity', text)
+  end)
+
+  it('writes no per_user.tsv, and lacks none', function()
+    assert.is_nil(lfs.attributes(out .. '/BPR-MF-dim=4-seed1/per_user.tsv'))
+    gives(0, './tinykg run --resume --set per_user=true --out ' .. out .. '/BPR-MF-dim=4-seed1',
+          '^finished before')
+  end)
+
+  it('is reported by validation', function()
+    local valid = read(out .. '/BPR-MF-dim=8-seed1/summary.json').valid
+    local recall = ('%.4f'):format(valid['recall@20'])
+    for ending, pattern in pairs{md = '| dim | runs | valid recall@20 |', csv = ',valid recall@20,',
+                                 html = 'No run has rows in test'} do
+      local file = dir .. '/report.' .. ending
+      gives(0, ('./tinykg report %s -o %s'):format(out, file))
+      assert.matches(pattern, fixtures.bytes(file), 1, true)
+    end
+    local rows = fixtures.bytes(dir .. '/report.md'):gsub('%*', '')
+    assert.matches('\n| BPR-MF | 8 | 1 | ' .. recall .. ' |', rows, 1, true)
+    assert.matches('>' .. recall .. '<', fixtures.bytes(dir .. '/report.html'), 1, true)
+  end)
+end)
+
 describe('an axis', function()
   it('has no two values that are the same number', function()
     for _, case in ipairs{{'dim=8,8.0', '8 is given twice, once as 8.0'},
