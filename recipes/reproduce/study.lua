@@ -7,14 +7,15 @@
 --     [--seeds 0,1,2] [--jobs 2] [--out DIR] [--records FILE] [--plan] [--search]
 -- It prints how many runs are missing and how long they will take (--plan: no more than that),
 -- makes them, each a process with one thread and a folder of its own, and prints Markdown tables.
--- Runs that are there are not made again; one that was stopped goes on. Rows and columns without a
--- run are left out; a mean over fewer seeds than asked for says over how many. --records FILE: what
--- runs found goes into that file too, and those that it has are there without their folders, so
--- that a study can be made on several machines, part by part. --search makes no tables: it searches
--- the settings of each entry by validation and prints the best, to be written into the file as
--- `found`. all.lua makes several studies.
+-- Runs that are there are not made again, if they are of this data set and these settings; one that
+-- was stopped goes on. Rows and columns without a run are left out; a mean over fewer seeds than
+-- asked for says over how many. --records FILE: what runs found goes into that file too, and those
+-- that it has are there without their folders, so that a study can be made on several machines,
+-- part by part. --search makes no tables: it searches the settings of each entry by validation and
+-- prints the best, to be written into the file as `found`. all.lua makes several studies.
 local format = require 'tinykg.base.format'
 local lfs = require 'lfs'
+local output_folder = require 'tinykg.run.output_folder'
 local study_records = require 'study_records'
 local study_runs = require 'study_runs'
 local study_tables = require 'study_tables'
@@ -37,7 +38,7 @@ local home = os.getenv 'TINYKG_HOME' or '.'
 ---@class Study
 ---@field title string
 ---@field data string a folder of $TINYKG_DATA, if there is no --data
----@field folder string? of its runs; default: as data
+---@field folder string? of its runs; default: as data; with another --data, its name follows
 ---@field metrics string[] of summary.json's test
 ---@field entries StudyEntry[]
 ---@field seeds string of training ---@field bits string
@@ -54,12 +55,20 @@ end
 local WORDS = {data = true, only = true, bits = true, controls = true, seeds = true, jobs = true,
                out = true, records = true}
 
+--- The name of a study's runs in records, and of their folder: that of its data set where that is
+--- not the study's own, behind the study's name if it has one.
+local function name_of(study, data)
+  local name = output_folder.data_name(data)
+  if name == study.data then return study.folder or name end
+  return study.folder and study.folder .. '-' .. name or name
+end
+
 local function options(study, words)
   local o = {bits = study.bits, control_bits = study.bits:match '[^,]+',
              controls = study.controls or '', seeds = study.seeds, jobs = '2', only = '',
-             metrics = study.metrics,
-             data = (os.getenv 'TINYKG_DATA' or home .. '/../shared/data') .. '/' .. study.data,
-             out = 'runs/reproduce/' .. (study.folder or study.data)}
+             metrics = study.metrics, own_splits = study.own_splits,
+             seen = {}, -- what folders have, by path
+             data = (os.getenv 'TINYKG_DATA' or home .. '/../shared/data') .. '/' .. study.data}
   local k = 1
   while words[k] do
     local name = words[k]:match '^%-%-(%a+)$'
@@ -74,7 +83,8 @@ local function options(study, words)
   if lfs.attributes(o.data, 'mode') ~= 'directory' then
     stop(1, '%s: no such folder: --data says where %s is', o.data, study.data)
   end
-  o.name = study.folder or o.data:match '([^/]+)/*$'
+  o.name = name_of(study, o.data)
+  o.out = o.out or 'runs/reproduce/' .. o.name
   local ok, recorded = pcall(study_records.read, o.records)
   if not ok then stop(1, '%s', recorded) end
   o.recorded = recorded
@@ -121,7 +131,7 @@ function module.prepare(study, words)
   return {
     options = o,
     missing = function()
-      local list, seconds = study_runs.missing(study, o, entries)
+      local list, seconds = study_runs.missing(o, entries)
       return #list, seconds
     end,
     run = function() study_runs.make(study, o, entries) end,

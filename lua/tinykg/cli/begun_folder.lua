@@ -5,6 +5,7 @@ local lfs = require 'lfs'
 local folder = require 'tinykg.run.folder'
 local folder_entries = require 'tinykg.base.folder_entries'
 local format_options = require 'tinykg.run.format_options'
+local one_point = require 'tinykg.cli.one_point'
 local options = require 'tinykg.cli.options'
 local recipe_file = require 'tinykg.train.recipe_file'
 local resume = require 'tinykg.run.resume'
@@ -61,6 +62,7 @@ local function place_of(path) return (folder.absolute(path):gsub('(.)/+$', '%1')
 
 --- Whether a folder was begun with the arguments that are given.
 local function fits(was, a, path)
+  if was.of_run then a = one_point(a) end
   for _, key in ipairs{'bits', 'seed', 'rounding'} do
     if a[key] and not same(was[key], a[key]) then return false end
   end

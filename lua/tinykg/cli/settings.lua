@@ -5,6 +5,7 @@ local tables = require 'tinykg.base.tables'
 local begun_folder = require 'tinykg.cli.begun_folder'
 local folder = require 'tinykg.run.folder'
 local format_options = require 'tinykg.run.format_options'
+local one_point = require 'tinykg.cli.one_point'
 local options = require 'tinykg.cli.options'
 local rounding = require 'tinykg.engine.rounding'
 local space = require 'tinykg.sweep.space'
@@ -34,18 +35,19 @@ local function seeds_of(text)
   return seeds
 end
 
-local function rounding_of(text)
-  return options.choice(text, rounding.NAMES, '--rounding: %s is not ' .. rounding.CHOICES)
+local function rounding_of(text, what)
+  return options.choice(text, rounding.NAMES, what .. ': %s is not ' .. rounding.CHOICES)
 end
 
 -- ---- grids and searches ----
 
---- Settings as the options of a recipe, bits and rounding. ---@param point Point ---@return Point
-local function applied(point)
+--- Settings as the options of a recipe, bits and rounding. ---@param point Point
+---@param where string that gives them, for messages ---@return Point
+local function applied(point, where)
   point.options = tables.merged(point.settings, {})
   local o = point.options
-  point.bits = o.bits and width_of(o.bits, '--grid bits')
-  point.rounding = o.rounding and rounding_of(o.rounding)
+  point.bits = o.bits and width_of(o.bits, where .. ' bits')
+  point.rounding = o.rounding and rounding_of(o.rounding, where .. ' rounding')
   o.bits, o.rounding = nil, nil
   return point
 end
@@ -87,11 +89,12 @@ local function points_of(axes, search, seed)
   end
   if search and search.kind == 'ask' then
     if #axes > 0 then usage('--search ask: points come from standard input, not from --grid') end
-    return {applied(space.point{})}
+    return {applied(space.point{}, '--grid')}
   elseif search and #axes == 0 then
     usage('--search: --grid says among what: --grid lr=1e-4..1e-2:log --grid dim=32,64')
   end
-  return tables.map(search and space.draw(axes, search.points, seed) or space.grid(axes), applied)
+  local points = search and space.draw(axes, search.points, seed) or space.grid(axes)
+  return tables.map(points, function(point) return applied(point, '--grid') end)
 end
 
 --- Keys that the points of a grid must not give again.
@@ -174,16 +177,22 @@ local function keep_budget(a)
   return a
 end
 
+--- Finds the folder of --resume without --out. ---@return string path
+local function find_begun(a)
+  local path = begun_folder(a, jobs_of)
+  if not (a.quiet or a.json) then print('going on in ' .. path) end
+  return path
+end
+
 --- Fills in settings that were not given.
 local function complete(a)
   check_resume(a)
+  local is_named = a.out ~= nil
+  if a.resume and not is_named then a.out = find_begun(a) end
+  if not (a.resume and folder.has(a.out, folder.SWEEP)) then a = one_point(a) end
   a.typed = {unpack(a.set)}
   if not a.resume then return extend(a) end
-  if #a.recipe > 0 and a.out then return keep_budget(a) end
-  if not a.out then
-    a.out = begun_folder(a, jobs_of)
-    if not (a.quiet or a.json) then print('going on in ' .. a.out) end
-  end
+  if #a.recipe > 0 and is_named then return keep_budget(a) end
   local known = arguments_of(a.out, a.trust)
   for key, value in pairs(known) do
     local given = a[key]
@@ -223,12 +232,13 @@ return function(a)
     data_options = options.of_data(a.data_set), options = set, extend = a.extend,
     typed = options.pairs(a.typed or a.set, '--set'), -- without what --extend fills in
     grid = points_of(axes_of(a.grid, taken_of(a, set)), search, seeds[1]), seeds = seeds,
-    search = search, point_of = function(settings) return applied(space.point(settings)) end,
+    search = search, point_of = function(asked) return applied(space.point(asked), 'settings:') end,
     bits = bits,
     budget = a.budget and options.bytes(a.budget, '--budget'),
     device_memory = a.device_memory and options.bytes(a.device_memory, '--device-memory'),
     sensitivity = a.sensitivity and require('tinykg.cli.sensitivity_file')(a.sensitivity),
-    rounding = rounding_of(a.rounding or 'dither'), device = options.device(a.device or 'auto'),
+    rounding = rounding_of(a.rounding or 'dither', '--rounding'),
+    device = options.device(a.device or 'auto'),
     threads = whole(a.threads or '0', '--threads', 0),
     jobs = whole(a.jobs or '1', '--jobs', 1),
     steps = a.steps and whole(a.steps, '--steps', 1),

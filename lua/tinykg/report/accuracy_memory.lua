@@ -39,9 +39,10 @@ local function widths_of(section)
   return list
 end
 
---- The point of a group; nil if it has not measured both. `labelled`: with its bits beside it.
-local function point_of(group, metric, part, field, labelled)
-  local y = statistics.of_summary(group, 'test', metric)
+--- The point of a group; nil if it has not measured both. `of`: the part that the metric is of;
+--- `labelled`: with its bits beside it.
+local function point_of(group, of, metric, part, field, labelled)
+  local y = statistics.of_summary(group, of, metric)
   local x = statistics.of_summary(group, part, field)
   if not (x and y) then return nil end
   local bits = format.count(bits_of(group), 'bit')
@@ -52,10 +53,11 @@ end
 
 local function series_of(section, lists, metric, part, field)
   local bits = tables.unique(tables.map(section.groups, bits_of))
+  local of = statistics.part(section.groups)
   return tables.map(lists, function(same, i)
     local list = {}
     for _, group in ipairs(same) do
-      list[#list + 1] = point_of(group, metric, part, field, #bits > 1)
+      list[#list + 1] = point_of(group, of, metric, part, field, #bits > 1)
     end
     return #list > 0 and {label = groups.label(same, section.columns), points = list,
                           id = section.id and ('%s-memory-%d'):format(section.id, i),
@@ -80,18 +82,20 @@ end
 function accuracy_memory.render(section)
   local lists, metric = widths_of(section), statistics.metrics(section)[1]
   if not metric then return nil end
+  local part = statistics.part(section.groups)
+  local title = statistics.named(part, metric)
   local peak = series_of(section, lists, metric, 'memory', 'peak')
   local kept = series_of(section, lists, metric, 'kept', 'stored_bytes')
   if #peak < 2 and #(peak[1] or {points = {}}).points < 2 then return nil end
   return {
     html.h3{'Accuracy against memory'},
     html.p{class = 'quiet', 'A point per group; lines join groups that differ in their bits alone, '
-      .. 'which stand beside them. Test metric, with its standard deviation where there are '
-      .. 'several seeds.'},
+      .. 'which stand beside them. ' .. (part == 'test' and 'Test metric' or 'Validation metric')
+      .. ', with its standard deviation where there are several seeds.'},
     legend(peak),
     html.div{class = 'charts',
-             points.chart(metric .. ' and peak', 'peak of the whole run', peak),
-             points.chart(metric .. ' and kept bytes', 'kept for backward', kept)}}
+             points.chart(title .. ' and peak', 'peak of the whole run', peak),
+             points.chart(title .. ' and kept bytes', 'kept for backward', kept)}}
 end
 
 return accuracy_memory

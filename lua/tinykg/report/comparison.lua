@@ -1,5 +1,5 @@
---- The comparison table of a section: a row per group with settings that differ, test metrics,
---- memory and time.
+--- The comparison table of a section: a row per group with settings that differ, test metrics
+--- (where no run has any, those of validation), memory and time.
 local tables = require 'tinykg.base.tables'
 local format = require 'tinykg.report.format'
 local groups = require 'tinykg.report.groups'
@@ -51,12 +51,13 @@ end
 -- ---- the table ----
 
 local function head(section, metrics)
-  local cells = {html.th{'recipe'}}
+  local cells, part = {html.th{'recipe'}}, statistics.part(section.groups)
   local function add(...) cells[#cells + 1] = html_table.number(...) end
   for _, column in ipairs(section.columns) do cells[#cells + 1] = html.th{column.name} end
   add('runs', nil, 'how many seeds')
   for _, name in ipairs(metrics) do
-    add(name, nil, 'on the test split' .. (statistics.judges(name) and '; higher is better' or ''))
+    add(statistics.named(part, name), nil, ('on the %s split%s'):format(part,
+      statistics.judges(name) and '; higher is better' or ''))
   end
   add('best epoch')
   add('kept', nil, 'bytes kept for backward in a step')
@@ -67,9 +68,9 @@ local function head(section, metrics)
   return cells
 end
 
-local function add_metrics(cells, group, metrics, marks, index)
+local function add_metrics(cells, group, part, metrics, marks, index)
   for _, name in ipairs(metrics) do
-    cells[#cells + 1] = cell(statistics.of_summary(group, 'test', name), format.metric,
+    cells[#cells + 1] = cell(statistics.of_summary(group, part, name), format.metric,
                              marks[name][index] and 'n best')
   end
 end
@@ -80,7 +81,7 @@ local function row(group, section, metrics, marks, index)
     cells[#cells + 1] = html.td{group.settings[column.key] or format.none}
   end
   cells[#cells + 1] = runs_cell(group)
-  add_metrics(cells, group, metrics, marks, index)
+  add_metrics(cells, group, statistics.part(section.groups), metrics, marks, index)
   local function mean(show, ...) return plain(groups.of_summary(group, ...), show) end
   return html.tr{
     cells, epoch_cell(group), mean(format.bytes, 'kept', 'stored_bytes'), times_less(group),
@@ -92,11 +93,11 @@ end
 ---@param section ReportSection ---@param metrics string[]
 ---@return table<string, table<integer, boolean>>
 function comparison.marks(section, metrics)
-  local marks = {}
+  local marks, part = {}, statistics.part(section.groups)
   for _, name in ipairs(metrics) do
     local stats = {}
     for i, group in ipairs(section.groups) do
-      stats[i] = statistics.of_summary(group, 'test', name)
+      stats[i] = statistics.of_summary(group, part, name)
     end
     marks[name] = statistics.judges(name) and statistics.best(stats, #section.groups) or {}
   end
@@ -118,6 +119,8 @@ local function reading(section, marks)
   local function add(condition, text)
     if condition then parts[#parts + 1] = text end
   end
+  local is_valid = statistics.part(section.groups) == 'valid'
+  add(is_valid, 'No run has rows in test: metrics are those of validation, which chose the epochs.')
   add(several > 0, 'Mean and standard deviation over seeds.')
   add(marked and several > 0, 'Marked: the highest mean, and what is no further below it ' ..
     'than the larger of the two deviations: those are not told apart.')
@@ -134,14 +137,17 @@ end
 local function rest_table(section, rest)
   if #rest == 0 then return nil end
   local marks, names = comparison.marks(section, rest), {html.th{''}}
-  for _, name in ipairs(rest) do names[#names + 1] = html_table.number(name) end
+  local part = statistics.part(section.groups)
+  for _, name in ipairs(rest) do
+    names[#names + 1] = html_table.number(statistics.named(part, name))
+  end
   local rows = tables.map(section.groups, function(group, i)
     local cells = {html_table.name(group.label)}
-    add_metrics(cells, group, rest, marks, i)
+    add_metrics(cells, group, part, rest, marks, i)
     return html.tr{cells}
   end)
   return html.details{
-    html.summary{format.count(#rest, 'more test metric')},
+    html.summary{format.count(#rest, ('more %s metric'):format(part))},
     html_table.of(names, rows, true)}
 end
 

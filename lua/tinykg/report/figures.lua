@@ -1,5 +1,5 @@
 --- The figures of a section, which the tables in files share: per group, what tells it from others,
---- test metrics, memory and time.
+--- test metrics (where no run has any, those of validation), memory and time.
 local tables = require 'tinykg.base.tables'
 local comparison = require 'tinykg.report.comparison'
 local format = require 'tinykg.report.format'
@@ -19,14 +19,14 @@ local OTHERS = {
 
 --- What is known of one group: {recipe, settings (texts, as section.columns), runs, metrics and
 --- others (statistics by place)}.
-local function row_of(section, group, metrics)
+local function row_of(section, group, part, metrics)
   return {
     recipe = group.recipe, runs = #group.finished,
     settings = tables.map(section.columns, function(column)
       return group.settings[column.key] or ''
     end),
     metrics = tables.map(metrics, function(name)
-      return statistics.of_summary(group, 'test', name) or false
+      return statistics.of_summary(group, part, name) or false
     end),
     others = tables.map(OTHERS, function(other)
       return groups.of_summary(group, unpack(other[2])) or false
@@ -40,11 +40,19 @@ end
 function figures.of(section, all)
   local metrics, rest = statistics.metrics(section)
   if all then tables.append(metrics, rest) end
+  local part, marks, found = statistics.part(section.groups), {}, comparison.marks(section, metrics)
+  local shown = tables.map(metrics, function(name)
+    local as = statistics.named(part, name)
+    marks[as] = found[name]
+    return as
+  end)
   return {
-    label = section.label, metrics = metrics, others = OTHERS,
+    label = section.label, metrics = shown, others = OTHERS,
     settings = tables.map(section.columns, function(column) return column.name end),
-    rows = tables.map(section.groups, function(group) return row_of(section, group, metrics) end),
-    marks = comparison.marks(section, metrics)}
+    rows = tables.map(section.groups, function(group)
+      return row_of(section, group, part, metrics)
+    end),
+    marks = marks}
 end
 
 return figures

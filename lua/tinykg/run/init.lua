@@ -125,11 +125,10 @@ local function summary_of_done(path, o)
   local why = o.resume ~= 'if the same' and resume.beyond(path, o.options)
   if why then error(('%s: %s: another --out begins anew'):format(path, why), 0) end
   if not summary then return nil end
-  local was = folder.config(path).options
-  local more = o.options.epochs > summary.epochs
-  local stopped_early = o.options.patience == was.patience and summary.epochs < was.epochs
-  local lacks = o.options.per_user and not folder.has(path, 'per_user.tsv')
-  return (not more or stopped_early) and not lacks and summary or nil
+  local ended = resume.has_ended(summary, folder.config(path).options, o.options)
+  local lacks = o.options.per_user and type((summary or {}).test) == 'table'
+    and not folder.has(path, 'per_user.tsv')
+  return ended and not lacks and summary or nil
 end
 
 --- Errors: the run is to go on from an older checkpoint, which has nothing to do.
@@ -440,7 +439,7 @@ local function run_once(o)
     local result = train_all(o, path, made.run, made.save)
     summary = summary_of(o, made.data, result, made.load_s, made.exact)
     summary.advice = advice(summary, o.options, made.data.train.n)
-    if result.per_user then
+    if result.per_user and result.test then
       ranks.only_first(per_user.write, path, made.data.names.users, result.per_user)
     end
     folder.write(path, 'kept.json', {phases = phases.saved(result.phases)})

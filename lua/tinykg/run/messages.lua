@@ -43,13 +43,21 @@ function messages.main_metric(summary)
   return shown[1]
 end
 
+messages.NO_TEST = 'no rows in test: metrics are those of validation, which chose the epochs'
+
 --- 'recall@20: test 0.3012, valid 0.3245' of a finished run. ---@param summary table
 function messages.short(summary)
-  local name = messages.main_metric(summary)
-  if not name or type(summary.test) ~= 'table' then return 'no rows in test' end
-  local valid = type(summary.valid) == 'table' and summary.valid[name]
-  return ('%s: test %s'):format(name, messages.metric(summary.test[name]))
-    .. (valid and ', valid ' .. messages.metric(valid) or '')
+  local name, parts = messages.main_metric(summary), {}
+  for _, part in ipairs{'test', 'valid'} do
+    local value = name and type(summary[part]) == 'table' and summary[part][name]
+    local is_due = part == 'test' and type(summary.test) == 'table' -- '-' where it has no value
+    if name and (value or is_due) then
+      parts[#parts + 1] = ('%s %s'):format(part, messages.metric(value))
+    end
+  end
+  if #parts == 0 then return 'no rows in test' end
+  return ('%s: %s'):format(name, table.concat(parts, ', '))
+    .. (type(summary.test) ~= 'table' and ', no rows in test' or '')
 end
 
 --- 'loss 0.1234', or with several phases 'cf 0.1234  kg 0.5678'. ---@param record table of the log

@@ -91,15 +91,14 @@ local function over_budget(was, budget)
     format.bytes(was.budget), format.bytes(budget), format.bytes(peak))
 end
 
---- Says why the run of a folder cannot go on with a configuration, as a clause, or nil. The data
---- set is compared later, when it is loaded, and may have moved; only runs of older versions, which
+--- Says how the settings of a run are others than those of a configuration, as a clause, or nil.
+--- Epochs and patience may differ. The data set may have moved; only runs of older versions, which
 --- have no fingerprint of it, need the same path.
----@param path string ---@param config table the future config.json
----@param text string the recipe's source ---@param recipe Recipe
+---@param path string ---@param was table its config.json ---@param config table the future one
+---@param recipe Recipe
 ---@return string? why
-function resume.differs(path, config, text, recipe)
-  local was = folder.config(path)
-  config = tables.merged(config)
+function resume.other_settings(path, was, config, recipe)
+  was, config = tables.merged(was), tables.merged(config)
   if was.recipe ~= config.recipe then
     return ('the recipe was %s and is %s now'):format(was.recipe, config.recipe)
   end
@@ -116,9 +115,18 @@ function resume.differs(path, config, text, recipe)
             extend = config.extend and c.extend or nil,
             options = c.options, data_options = c.data_options}
   end
-  local why = resume.difference(fixed(was), fixed(config))
-  if why then return why end
-  why = over_budget(was, config.budget) or other_rates(path, was.options, config.options)
+  return resume.difference(fixed(was), fixed(config)) or over_budget(was, config.budget)
+    or other_rates(path, was.options, config.options)
+end
+
+--- Says why the run of a folder cannot go on with a configuration, as a clause, or nil. The data
+--- set is compared later, when it is loaded.
+---@param path string ---@param config table the future config.json
+---@param text string the recipe's source ---@param recipe Recipe
+---@return string? why
+function resume.differs(path, config, text, recipe)
+  local was = folder.config(path)
+  local why = resume.other_settings(path, was, config, recipe)
   if why then return why end
   if was_other(path, was, text) then return 'the recipe has changed since' end
   local module = modules.changed(was.modules, config.recipe_file)
@@ -140,6 +148,14 @@ function resume.beyond(path, asked)
   if sooner and made >= (asked.epochs or made) then
     return ('ended with patience=%.0f, not with patience=%.0f'):format(patience, asked.patience)
   end
+end
+
+--- Whether a finished run has no epochs left to make: as many as are asked for, or its patience,
+--- which is the same, ended it. ---@param summary table ---@param was table options of config.json
+---@param asked {epochs: number, patience: number}
+function resume.has_ended(summary, was, asked)
+  local stopped_early = asked.patience == was.patience and summary.epochs < was.epochs
+  return asked.epochs <= summary.epochs or stopped_early
 end
 
 return resume

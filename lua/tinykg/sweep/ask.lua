@@ -3,6 +3,7 @@
 --
 --   in   {"trial": 7, "settings": {"lr": 0.01, "bits": 2}}   train this; "seed": N is optional
 --   in   {"trial": 7, "stop": true}                          do not go on with it
+--        null is as if that were not given
 --   out  {"trial": 7, "epoch": 3, "value": 0.21, "metric": "recall@20"}  after each validation
 --   out  {"trial": 7, "state": "done", "value": 0.25, "epochs": 20, "folder": "runs/..."}
 --
@@ -34,11 +35,20 @@ local function refuse(trial, message)
          message = message}
 end
 
+--- An object without what is null: not given. ---@param object table ---@return table
+local function given_in(object)
+  local given = {}
+  for key, value in pairs(object) do
+    if value ~= json.null then given[key] = value end
+  end
+  return given
+end
+
 --- Settings as texts. Raises what is wrong.
 local function texts_of(settings)
   local texts = {}
   if type(settings) ~= 'table' then error('settings: expected an object of values by name', 0) end
-  for key, value in pairs(settings) do
+  for key, value in pairs(given_in(settings)) do
     local kind = type(value)
     if type(key) ~= 'string' or not key:find('^[%w_]+$') or kind == 'table' or kind == 'userdata'
     then
@@ -53,11 +63,14 @@ end
 local function take(self, line)
   local found, wrong = json.decode(line, 'line')
   if type(found) ~= 'table' then return refuse(nil, wrong or 'line: not an object') end
+  found = given_in(found)
   local trial = found.trial
   local key = type(trial) .. tostring(trial)
   if trial == nil or type(trial) == 'table' then return refuse(nil, 'line: it needs a trial') end
   local job = self.jobs[key]
-  if found.stop then
+  if found.stop ~= nil and type(found.stop) ~= 'boolean' then
+    return refuse(trial, 'stop: expected true or false')
+  elseif found.stop then
     if job and job.process then job.process:interrupt()
     elseif job and job.state == 'waiting' then job.cancelled = true end
     return nil

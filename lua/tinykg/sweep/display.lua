@@ -8,6 +8,7 @@ local messages = require 'tinykg.run.messages'
 local posix = require 'tinykg.base.posix'
 local terminal = require 'tinykg.base.terminal'
 local time_left = require 'tinykg.sweep.time_left'
+local utf8 = require 'tinykg.base.utf8'
 
 local display = {}
 
@@ -17,16 +18,19 @@ local function status_text(job)
   return job.message or ''
 end
 
+--- The columns that a job's name takes. ---@param job Job
+local function columns_of(job) return utf8.columns(format.line(job.name)) end
+
 local function width_of(jobs)
   local width = 0
-  for _, m in ipairs(jobs) do width = math.max(width, #m.name) end
+  for _, m in ipairs(jobs) do width = math.max(width, columns_of(m)) end
   return width
 end
 
 local function line_of(job, width)
   local took = job.seconds and format.duration(job.seconds) or ''
-  return format.line(('%-' .. width .. 's  %-8s %8s  %s')
-    :format(job.name, job.state, took, status_text(job)))
+  local name = job.name .. (' '):rep(width - columns_of(job)) -- formats take widths up to 99
+  return format.line(('%s  %-8s %8s  %s'):format(name, job.state, took, status_text(job)))
 end
 
 local STATES = {'done', 'before', 'running', 'waiting', 'failed', 'diverged', 'stopped'}

@@ -18,12 +18,16 @@ local Halving = {}
 Halving.__index = Halving
 
 --- Epochs at the end of each rung: the last are all, and the first rung is as low as this many
---- points can fill the last.
----@param epochs integer ---@param points integer ---@return integer[]
-local function rungs_of(epochs, points)
+--- points can fill the last. A run is validated after its last epoch: there it is in turn, so that
+--- one that goes on is the same as one that never stopped.
+---@param epochs integer ---@param points integer ---@param every integer epochs per validation
+---@return integer[]
+local function rungs_of(epochs, points, every)
   local list, n = {epochs}, points
   while n >= REDUCTION and list[1] >= REDUCTION do
-    table.insert(list, 1, math.ceil(list[1] / REDUCTION))
+    local before = every * math.ceil(list[1] / REDUCTION / every)
+    if before >= list[1] then break end
+    table.insert(list, 1, before)
     n = math.floor(n / REDUCTION)
   end
   return list
@@ -94,13 +98,23 @@ end
 --- Takes note of a job that has ended, or could not begin.
 function Halving.finished(_, job) job.task.left = job.task.left - 1 end
 
+local halving = {}
+
+--- Whether so many points are trained to different numbers of epochs.
+---@param epochs integer ---@param points integer ---@param every integer epochs per validation
+---@return boolean
+function halving.stops_any(epochs, points, every) return #rungs_of(epochs, points, every) > 1 end
+
 ---@param trials Trial[] ---@param epochs integer of the last rung
+---@param every integer epochs per validation, of all trials
 ---@param at_once integer jobs that run at a time
 ---@param command fun(job: Job, epochs: integer): string[] of a job up to these epochs
 ---@return Halving
-return function(trials, epochs, at_once, command)
+function halving.new(trials, epochs, every, at_once, command)
   local seeds = #trials[1].jobs
-  return setmetatable({trials = trials, rungs = rungs_of(epochs, #trials), command = command,
-                       at_once = math.max(1, math.ceil(at_once / seeds)), tasks = {}, queue = {},
-                       counted = 0, started = 0}, Halving)
+  return setmetatable({trials = trials, rungs = rungs_of(epochs, #trials, every),
+                       command = command, at_once = math.max(1, math.ceil(at_once / seeds)),
+                       tasks = {}, queue = {}, counted = 0, started = 0}, Halving)
 end
+
+return halving

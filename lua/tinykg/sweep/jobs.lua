@@ -2,6 +2,7 @@
 local folder = require 'tinykg.run.folder'
 local format_options = require 'tinykg.run.format_options'
 local options = require 'tinykg.cli.options'
+local output_folder = require 'tinykg.run.output_folder'
 local posix = require 'tinykg.base.posix'
 local recipe_file = require 'tinykg.train.recipe_file'
 local resume = require 'tinykg.run.resume'
@@ -101,12 +102,21 @@ function jobs.beyond(s, job)
     why)
 end
 
+local LONGEST = 200 -- bytes of settings in a job's name: a file's name has at most 255
+
+--- A point's settings in the name of a job. A long list is cut, as in names of runs.
+---@param point Point ---@return string
+local function label_of(point)
+  local label = point.label:gsub('/', '_')
+  return #label <= LONGEST and label or output_folder.settings(point.settings)
+end
+
 --- The jobs of all recipes, points and seeds. ---@return Job[]
 function jobs.all(s, recipes, out)
   local list, used = {}, {}
   for _, recipe in ipairs(recipes) do
     for _, point in ipairs(s.grid) do
-      local group = recipe.name .. point.label:gsub('/', '_')
+      local group = recipe.name .. label_of(point)
       used[group] = (used[group] or 0) + 1
       if used[group] > 1 then group = group .. '-' .. used[group] end -- two recipes of one name
       for _, seed in ipairs(s.seeds) do

@@ -36,6 +36,26 @@ function search.jobs(s, recipe, out)
   return all_jobs(tables.map(s.grid, function(point) return trial_of(s, recipe, point, out) end))
 end
 
+local function options_of(s, recipe, point)
+  return recipe:complete(tables.merged(s.options, point.options))
+end
+
+local function greatest_divisor(a, b)
+  while b > 0 do a, b = b, a % b end
+  return a
+end
+
+--- The least number of epochs after which all points are validated in turn.
+---@param s table settings ---@param recipe Recipe ---@return integer
+local function validated_every(s, recipe)
+  local every = 1
+  for _, point in ipairs(s.grid) do
+    local own = options_of(s, recipe, point).eval_every
+    every = every / greatest_divisor(every, own) * own
+  end
+  return every
+end
+
 --- Refuses options that successive halving cannot have, before anything is written.
 ---@param s table settings
 function search.check(s)
@@ -45,22 +65,24 @@ function search.check(s)
     if point.settings.epochs then
       options.usage('--search asha: it chooses epochs, up to those of --set; --grid must not')
     end
-    local o = recipe:complete(tables.merged(s.options, point.options))
-    if o.schedule == 'cosine' then
+    if options_of(s, recipe, point).schedule == 'cosine' then
       options.usage('--search asha: a run that goes on cannot have schedule=cosine, which depends '
                     .. 'on all epochs; --search random can')
-    elseif o.schedule == 'plateau' and o.eval_every > 1 then
-      options.usage('--search asha: schedule=plateau counts the validation after the last epoch of '
-                    .. 'each part of a run: with --set eval_every=1, or --search random')
     end
+  end
+  local epochs = options_of(s, recipe, s.grid[1]).epochs
+  local every, points = validated_every(s, recipe), #s.grid
+  if halving.stops_any(epochs, points, 1) and not halving.stops_any(epochs, points, every) then
+    options.usage('--search asha: with epochs=%.0f and validations every %.0f epochs no point can '
+                  .. 'be stopped early: more epochs, a smaller eval_every, or --search random',
+                  epochs, every)
   end
 end
 
 local function halving_of(s, recipe, trials)
-  local o = recipe.loaded:complete(tables.merged(s.options, s.grid[1].options))
-  return halving(trials, o.epochs, s.jobs, function(job, epochs)
-    return job.argv_with{epochs = ('%.0f'):format(epochs)}
-  end)
+  local o = options_of(s, recipe.loaded, s.grid[1])
+  return halving.new(trials, o.epochs, validated_every(s, recipe.loaded), s.jobs,
+    function(job, epochs) return job.argv_with{epochs = ('%.0f'):format(epochs)} end)
 end
 
 --- Trains what standard input asks for.
@@ -68,9 +90,10 @@ local function answer(s, recipe, out, run_all)
   local jobs = {}
   local function make(texts_of, settings, seed)
     local point = s.point_of(texts_of(settings))
-    recipe.loaded:complete(tables.merged(s.options, point.options))
+    options_of(s, recipe.loaded, point)
     local group = recipe.name .. output_folder.settings(point.settings)
-    seed = options.whole(seed or s.seeds[1], 'seed', 0, 2 ^ 53)
+    if seed == nil then seed = s.seeds[1] end
+    seed = options.whole(seed, 'seed', 0, 2 ^ 53)
     local job = jobs_of.one(s, recipe, point, seed, group, out)
     local why = jobs_of.beyond(s, job)
     if why then error(why, 0) end

@@ -55,8 +55,14 @@ function space.axis(item)
   if range then return range end
   local values, seen = values_of(text), {}
   for _, value in ipairs(values) do
-    if seen[value] then return nil, ('%s: %s is given twice'):format(key, value) end
-    seen[value] = true
+    local number = tonumber(value)
+    local same = number == number and number or value -- 8 and 8.0 train the same
+    local before = seen[same]
+    if before then
+      return nil, ('%s: %s is given twice%s'):format(key, before,
+        before ~= value and ', once as ' .. value or '')
+    end
+    seen[same] = value
   end
   return {key = key, values = values}
 end

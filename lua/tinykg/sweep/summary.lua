@@ -83,19 +83,18 @@ local function metric_column(part, key, popular)
             messages.metric(popular[key]) or ''}
 end
 
---- The metrics of test that some group has, the main one first.
-local function measured(groups, main)
+--- The metrics of a part that some group has, the main one first.
+local function measured(groups, main, part)
   local names = {}
   for _, g in ipairs(groups) do
     for _, m in ipairs(g.finished) do
-      for name in pairs(type(m.summary.test) == 'table' and m.summary.test or {}) do
-        names[name] = true
-      end
+      local found = m.summary[part]
+      for name in pairs(type(found) == 'table' and found or {}) do names[name] = true end
     end
   end
   local list = tables.filter(messages.metric_names(names), function(key)
     return key ~= main and tables.any(groups, function(g)
-      return metric_cell(g, 'test', key) ~= ''
+      return metric_cell(g, part, key) ~= ''
     end)
   end)
   local backwards = {names[main] and main or nil}
@@ -103,24 +102,25 @@ local function measured(groups, main)
   return backwards
 end
 
---- All columns, the most important first.
+--- All columns, the most important first; without test metrics those of validation.
 local function columns_of(groups, main, popular)
-  local list, names = {}, measured(groups, main)
+  local part = statistics.part(groups)
+  local list, names = {}, measured(groups, main, part)
   if names[1] then
     list[1] = metric_column('valid', names[1])
-    list[2] = metric_column('test', names[1], popular)
+    if part == 'test' then list[2] = metric_column('test', names[1], popular) end
   end
   list[#list + 1] = {'peak', function(g)
     return mean_cell(g, format.bytes, 'memory', 'peak')
   end, ''}
-  if names[2] then list[#list + 1] = metric_column('test', names[2], popular) end
+  if names[2] then list[#list + 1] = metric_column(part, names[2], popular) end
   list[#list + 1] = {'step ms', function(g)
     return mean_cell(g, function(x) return ('%.2f'):format(x) end, 'time', 'step_ms')
   end, ''}
   list[#list + 1] = {'kept', function(g)
     return mean_cell(g, format.bytes, 'kept', 'stored_bytes')
   end, ''}
-  for i = 3, #names do list[#list + 1] = metric_column('test', names[i], popular) end
+  for i = 3, #names do list[#list + 1] = metric_column(part, names[i], popular) end
   return list
 end
 
@@ -163,7 +163,8 @@ end
 
 --- The table, as text, as wide as the terminal: validation and test metrics as mean +- standard
 --- deviation over seeds, then what else fits of peak and kept bytes and milliseconds per step,
---- means. The folders of the runs have all.
+--- means. Where no run has test metrics, validation stands alone, and a line says so. The folders
+--- of the runs have all.
 ---@param jobs {group: string, summary: table?}[]
 ---@param marked? boolean a star at the best by validation, which the caller explains
 ---@return string
@@ -179,7 +180,8 @@ function summary.text(jobs, marked)
     rows[i] = {name, seeds[i] or ''}
     for _, cells in ipairs(shown) do rows[i][#rows[i] + 1] = cells[i] end
   end
-  return format.table(rows)
+  local note = statistics.part(groups) == 'valid' and '\n' .. messages.NO_TEST or ''
+  return format.table(rows) .. note
 end
 
 return summary

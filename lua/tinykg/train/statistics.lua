@@ -31,6 +31,24 @@ function statistics.of_summary(group, ...)
   end))
 end
 
+--- The part whose metrics groups are compared by: test, or where no run has metrics of it, valid.
+---@param groups ReportGroup[] ---@return 'test'|'valid'
+function statistics.part(groups)
+  local function has(part)
+    return tables.any(groups, function(group)
+      return tables.any(group.finished, function(run)
+        local measured = run.summary[part]
+        return type(measured) == 'table' and next(measured) ~= nil
+      end)
+    end)
+  end
+  return not has 'test' and has 'valid' and 'valid' or 'test'
+end
+
+--- The name of a metric in a table whose metrics are of a part: 'recall@20', 'valid recall@20'.
+---@param part 'test'|'valid' ---@param name string
+function statistics.named(part, name) return part == 'valid' and 'valid ' .. name or name end
+
 statistics.LONGEST = 100000 -- items of a list that is evaluated
 
 --- Lengths of the lists that metrics are of, ascending. Errors: text that lists none, or what is no

@@ -2,6 +2,8 @@
 -- its figures beside the published ones.
 local fixtures = require 'tests.support.fixtures'
 local lfs = require 'lfs'
+local options = require 'tinykg.cli.options'
+local recipe_file = require 'tinykg.train.recipe_file'
 local runs = require 'tests.support.runs'
 local shell = require 'tests.support.shell'
 
@@ -50,6 +52,8 @@ describe('a study', function()
     return ('./tinykg %s --data %s --out %s %s'):format(file, data, out, words)
   end
 
+  local function gives(words, pattern) return shell.gives(0, words, pattern) end
+
   it('says how long it will take', function()
     shell.gives(0, command '--plan --jobs 1',
                 '^small: 8 runs, 8 missing, 1 at a time in [^;]+; about 44 minutes')
@@ -94,6 +98,54 @@ describe('a study', function()
     shell.gives(1, command('--plan --records ' .. dir), ': cannot be read: ')
   end)
 
+  it('shows no run of other settings as its own, nor of another data set', function()
+    local before, log = gives(command ''), out .. '/a-32-1.log'
+    local other, records = dir .. '/other.lua', dir .. '/other.jsonl'
+    local function changed(from, to)
+      fixtures.write(other, (fixtures.bytes(file):gsub(from, to)))
+    end
+    local function study(words, path)
+      return ('./tinykg %s --data %s --out %s %s'):format(other, path or data, out, words)
+    end
+    for from, to in pairs{["recipe = 'bpr%-mf', settings = 'dim=8"] =
+                          "recipe = 'bpr-mf', settings = 'dim=4",
+                          ["bpr%-mf', settings = 'dim=8 epochs=1'"] =
+                          "bpr-mf', settings = 'dim=8 epochs=1', found = 'lr=0.5'"} do
+      changed(from, to)
+      local text = gives(study '--only a', '^small: 4 runs, 4 missing[^\n]*\n4 of them in folders')
+      assert.matches('\n%S+/a%-32%-1 failed: tinykg: %S+/a%-32%-1: cannot go on: option %w+ was ',
+                     text)
+      assert.matches('cannot go on: option ', fixtures.bytes(log))
+      assert.not_matches('| a |', text, 1, true)
+    end
+    changed("bpr%-mf', settings = 'dim=8 epochs=1'", "bpr-mf', settings = 'dim=8 epochs=2'")
+    gives(study '--only a --plan', '4 of them in folders [^\n]*: has made 1 epochs, fewer than ')
+    changed("task=ranking'", "task=ranking kcore=2'")
+    gives(study '--only a --plan', ': option of the data kcore was not given and is 2 now')
+    changed('', '')
+    shell.prints(('data demo %s/cold --users 61 --items 40'):format(dir))
+    local text = gives(study('--records ' .. records, dir .. '/cold'),
+                       '^small: 8 runs, 8 missing.-: its data set is not %S+/cold: users 61, we')
+    assert.matches('/b%-2%-2 failed: tinykg: [^\n]*users 61, were 60', text)
+    assert.equal('', fixtures.bytes(records))
+    gives(('cp -r %s %s/moved'):format(data, dir))
+    gives(study('--plan', dir .. '/moved'), '^small: 8 runs, 0 missing')
+    assert.equal(before, gives(command ''))
+  end)
+
+  it('has a folder of its own for another data set', function()
+    local home = lfs.currentdir()
+    local run = ('%s/tinykg %s --only a --bits 32 --seeds 1 --plan --data '):format(home, file)
+    shell.prints(('data demo %s/none --users 20 --items 20'):format(dir))
+    shell.gives(0, run .. dir .. '/none', ' in runs/reproduce/none;', dir)
+    shell.gives(0, run .. data .. '/', ' in runs/reproduce/data;', dir)
+    local named = dir .. '/named.lua'
+    fixtures.write(named, (fixtures.bytes(file):gsub("data = 'none'", "%0, folder = 'mine'")))
+    run = run:gsub('small%.lua', 'named.lua')
+    shell.gives(0, run .. dir .. '/none', ' in runs/reproduce/mine;', dir)
+    shell.gives(0, run .. data, ' in runs/reproduce/mine%-data;', dir)
+  end)
+
   it('refuses what it does not know', function()
     shell.gives(2, command '--only c', 'there is no such entry')
     shell.gives(2, command '--epochs 3', 'no option %-%-epochs')
@@ -130,8 +182,23 @@ describe('all tables', function()
       root, out, file, words)
   end
 
-  --- A summary for each run of the music study, the AUC of which is .8 and a thousandth per seed.
-  local function write_summaries()
+  --- Writes what is read of a finished run of the music study.
+  local function write_run(folder, entry, bits, seed)
+    local recipe, set = recipe_file.load(entry.recipe), {}
+    for pair in entry.settings:gmatch '%S+' do set[#set + 1] = pair end
+    local asked = recipe:complete(options.pairs(set, '--set'))
+    lfs.mkdir(folder)
+    runs.write(folder .. '/config.json', {recipe = recipe.name, data = root .. '/kgcn-music',
+      data_options = {seed = seed}, options = asked, seed = seed, bits = bits, codes = 2,
+      rounding = 'dither'})
+    runs.write(folder .. '/summary.json', {recipe = recipe.name, seed = seed, bits = bits,
+      epochs = asked.epochs, best_epoch = 1, test = {auc = .8 + seed / 1000, f1 = 0.7},
+      kept = {stored_bytes = 1000, reference_bytes = 20000}, memory = {peak = 1},
+      time = {step_ms = 1}})
+  end
+
+  --- Writes each run of the music study, the AUC of which is .8 and a thousandth per seed.
+  local function write_runs()
     package.path = lfs.currentdir() .. '/recipes/reproduce/?.lua;' .. package.path
     local music = require('study').described('recipes/reproduce/music.lua')
     lfs.mkdir(out)
@@ -140,10 +207,7 @@ describe('all tables', function()
       for bits in music.bits:gmatch '%d+' do
         for seed in music.seeds:gmatch '%d+' do
           local folder = ('%s/kgcn-music/%s-%s-%s'):format(out, entry.name, bits, seed)
-          lfs.mkdir(folder)
-          fixtures.write(folder .. '/summary.json', ('{"test": {"auc": %.3f, "f1": 0.7}, '
-            .. '"kept": {"stored_bytes": 1000, "reference_bytes": 20000}}'):format(
-            .8 + tonumber(seed) / 1000))
+          write_run(folder, entry, tonumber(bits), tonumber(seed))
         end
       end
     end
@@ -157,7 +221,7 @@ describe('all tables', function()
   end)
 
   it('are written between their markers, the same again', function()
-    write_summaries()
+    write_runs()
     assert.matches('music +0 runs missing', shell.gives(0, command '--only music'))
     local text = fixtures.bytes(file)
     assert.matches('| kgcn | 0.7960 | 0.8020 +- 0.0016 | 0.8020 +- 0.0016 |', text, 1, true)
@@ -241,6 +305,12 @@ describe('a study with controls and a baseline', function()
     local lost = (of 'g-2-1' + of 'g-2-2') / 2 < mean - deviation
     assert.equal(lost and 'recall@20 of g at 2 bits' or 'none',
                  text:match 'deviation over seeds: ([^\n]*)%.\n')
+  end)
+
+  it('knows its runs in a folder that has moved, also those that begin with a file of another',
+     function()
+    shell.gives(0, ('cp -r %s %s/moved'):format(out, dir))
+    shell.gives(0, ('%s --plan --out %s/moved'):format(command, dir), '^controls: 10 runs, 0 miss')
   end)
 
   it('makes a run whose file another begins with, though it has its record', function()

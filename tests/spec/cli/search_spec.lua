@@ -122,6 +122,37 @@ describe('tinykg run --search', function()
     assert.equal(whole, results(gives(0, './tinykg run --resume --out ' .. stopped)))
   end)
 
+  it('asha stops runs where they are validated anyway: it adds no validation', function()
+    local out = dir .. '/every'
+    for _, schedule in ipairs{'constant', 'plateau'} do
+      os.execute('rm -rf ' .. out)
+      local run = ('run kgcn --data %s --threads 1 --set lr=0.05 --set epochs=17 ' ..
+        '--set eval_every=3 --set patience=3 --set schedule=%s --set plateau=1'):format(
+        data, schedule)
+      local text = gives(0, ('./tinykg %s --search asha=8 --grid l2=1e-6..1e-3:log --out %s')
+        :format(run, out))
+      local longest, epochs = nil, 0
+      for _, point in ipairs(space.draw(axes('l2=1e-6..1e-3:log'), 8, 1)) do
+        local folder = out .. '/KGCN' .. point.label .. '-seed1'
+        local log = runs.log(folder)
+        if #log > epochs then longest, epochs = folder, #log end
+        for _, record in ipairs(log) do
+          local in_turn = record.epoch % 3 == 0 or record.epoch == 17
+          assert.equal(in_turn, record.valid ~= nil, record.epoch)
+        end
+      end
+      assert(epochs > 6)
+      local again, whole = text:match('to train it again: tinykg (run [^\n]+)'), out .. '/whole'
+      local found = ('%s/KGCN-%s-seed1'):format(out, text:match('best by validation: ([^,]+),'))
+      gives(0, ('./tinykg %s --threads 1 --quiet --out %s'):format(again, whole))
+      runs.same(found, whole, false)
+      local config = read(longest .. '/config.json')
+      gives(0, ('./tinykg %s --quiet --set l2=%.17g --out %s'):format(run, config.options.l2,
+        out .. '/longest'))
+      runs.same(longest, out .. '/longest', false)
+    end
+  end)
+
   it('prints a command that trains the same, also where a small set changes defaults', function()
     local run = './tinykg run bpr-mf --data ' .. data .. ' --data-set task=ranking --threads 1 ' ..
       '--grid lr=0.0702,0.0201 --out ' .. dir
@@ -279,6 +310,29 @@ end}
     assert.equal(6, list[#list].trial)
   end)
 
+  it('ask takes null for what is not given', function()
+    local list = ask({'{"trial": 1, "settings": {"dim":4, "lr":null}, "stop":null, "seed":null}',
+                      '{"trial": null, "settings": {}}', '{"trial": 2, "settings": null}',
+                      '{"trial": 3, "settings": {"dim": 4}, "stop": false, "seed": 7}',
+                      '{"trial": 4, "settings": {}, "stop": "no"}',
+                      '{"trial": 5, "settings": {}, "seed": false}',
+                      '{"trial": 6, "settings": {"bits": 3}}',
+                      '{"trial": 7, "settings": {"rounding": "up"}}'},
+                     '--set epochs=1 --out ' .. dir .. '/null')
+    local why, done = {}, {}
+    for _, answer in ipairs(list) do
+      if answer.state == 'failed' then why[#why + 1] = {answer.trial, answer.message} end
+      if answer.state == 'done' then done[answer.trial] = answer.folder:match('[^/]+$') end
+    end
+    assert.same({[1] = 'KGCN-dim=4-seed1', [3] = 'KGCN-dim=4-seed7'}, done)
+    for i, expected in ipairs{{json.null, 'line: it needs a trial'}, {2, 'settings: expected an'},
+                              {4, 'stop: expected true or false'}, {5, "seed: 'false' is not"},
+                              {6, "settings: bits: '3' is not"}, {7, 'settings: rounding: up'}} do
+      assert.equal(expected[1], why[i][1])
+      assert.equal(1, (why[i][2]:find(expected[2], 1, true)), why[i][2])
+    end
+  end)
+
   it('ask stops a trial that is not promising', function()
     -- The trial is stopped when its second validation is seen.
     local program = [[
@@ -327,7 +381,8 @@ runpy.run_path(sys.argv[0], run_name='__main__')
       {'random --grid dim=4..8', 'is not a whole number'},
       {'asha --grid epochs=4,8', '--grid must not'},
       {'asha --grid lr=1..2 --set schedule=cosine', 'cannot have schedule=cosine'},
-      {'asha --grid lr=1..2 --set schedule=plateau --set eval_every=2', 'with --set eval_every=1'},
+      {'asha=4 --grid lr=1..2 --set epochs=8 --set eval_every=8', 'every 8 epochs no point can'},
+      {'asha=4 --grid eval_every=2,3 --grid lr=1..2 --set epochs=6', 'validations every 6 epochs'},
       {'ask --grid dim=4,8', 'come from standard input'},
     } do
       local out = dir .. '/never'

@@ -14,9 +14,12 @@ local function nice(x)
   return 10 * power
 end
 
+local MOST_DECIMALS = 99 -- that a format takes
+
 --- A format such as '%.2f' with as many decimals as multiples of `step` need.
 local function decimals(step)
-  return ('%%.%df'):format(math.max(0, -math.floor(math.log10(step) + 1e-9)))
+  local count = math.max(0, -math.floor(math.log10(step) + 1e-9))
+  return ('%%.%df'):format(math.min(count, MOST_DECIMALS))
 end
 
 local function ticks_of(low, high, step, label)
