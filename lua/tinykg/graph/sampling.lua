@@ -60,7 +60,9 @@ function methods:receptive_field(k, o)
   return require('tinykg.graph.receptive_field')(k, self:neighborhood(k, o))
 end
 
---- Samples tails that make no edge with these heads and relations: negative triples.
+--- Samples tails that make no edge with these heads and relations: negative triples. A head whose
+--- edges by its relation lead to all tails gets any of them. Errors, when the step runs: ids that
+--- are no head or no relation.
 ---@param heads Tensor int32 [n] ---@param relations Tensor int32 [n] ---@param count? integer 1
 ---@return Tensor int32 [n, count]
 function methods:negatives(heads, relations, count)
@@ -68,6 +70,7 @@ function methods:negatives(heads, relations, count)
   local offsets, tails, by = rows_of(self, 'negatives')
   local a = tensor.attribute()
   a.i[0], a.i[2], a.i[3] = count or 1, self.tail_nodes, self.layout
+  a.f[0] = self.relations
   return record('sample_tails', a, offsets, tails, by, heads, relations)
 end
 
