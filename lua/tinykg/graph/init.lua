@@ -332,25 +332,34 @@ end
 
 local KINDS = {kg = true, interactions = true, both = true, labels = true, rows = true}
 
---- Users x items of all labelled rows.
-local function rows_of(data)
-  local rows = data.train
-  local graph = make{head = rows.users, tail = rows.items, n = rows.n,
-                     nodes = {data.users, data.items}}
-  graph.of = 'interactions'
-  return graph
+--- Errors: options that say nothing to this kind of graph.
+local function check_options(of, o)
+  if not KINDS[of] then
+    fail("graph: of = '%s': kg, interactions, both, labels or rows", tostring(of))
+  end
+  for name in pairs(of == 'labels' and o or {}) do
+    if name ~= 'of' then fail("graph: of = 'labels' takes no other option, not %s", name) end
+  end
+  if o.merged and of == 'kg' then
+    fail("graph: merged is for of = 'interactions' or 'rows'; 'kg', the default, has no users")
+  end
+  if o.merged == false and of == 'both' then
+    fail("graph: of = 'both' has users and items in one graph: merged = false says otherwise")
+  end
 end
 
 local function from_data(data, o)
   runtime.options('graph', o, 'of merged undirected inverse self_loops single one_way')
   o = o or {}
   local of = o.of or 'kg'
-  if not KINDS[of] then
-    fail("graph: of = '%s': kg, interactions, both, labels or rows", tostring(of))
-  end
+  check_options(of, o)
   if of == 'labels' then return require('tinykg.graph.labels')(make, data) end
   if of == 'rows' and data.task ~= 'ctr' then of = 'interactions' end
-  if of == 'rows' then return rows_of(data) end
+  if of == 'rows' then
+    local graph = finish(build.of_rows(data, o.merged), o)
+    graph.of = 'interactions'
+    return graph
+  end
   local graph = finish(build.of_data(data, of, of == 'both' or o.merged or false), o)
   graph.of = of
   graph.train, graph.shared.given = of ~= 'kg' and data:known() or nil, data.graph
@@ -371,15 +380,17 @@ end
 ---   'labels'        users x items, one edge per label of train with weight 1 or 0; of data without
 ---                   labels, items that users took (1) and as many sampled others (0)
 ---   'rows'          users x items, one edge per row of labelled data, whatever the label; of other
----                   data, interactions
+---                   data, interactions; merged as there
 ---
---- Options of all but 'labels':
+--- Options of all but 'labels'; with triples they stand in the same table:
 ---   undirected  each edge also back, under the same relation (KGCN)
----   inverse     each edge also back, under relation id + number of relations (KGAT)
+---   inverse     each edge also back, under relation id + number of relations (KGAT); not with
+---               undirected
 ---   self_loops  true: each node to itself, under the last relation id; 'given' (default): those
 ---               that are given; false: none, so that values summed over the graph can be saved in
 ---               few bits where they meet their neighbours' (engine/passes/bias.c)
----   single      of the edges from one head to one tail only that of the lowest relation id
+---   single      of the edges from one head to one tail only that of the lowest relation id, whose
+---               weight is the sum of the weights of their triples, if these have some
 ---   one_way     no gradient to what is aggregated, and half the memory
 --- Edges that are given twice count twice; self loops and nodes without edges are fine.
 ---
@@ -395,6 +406,10 @@ function make(o, more)
   runtime.options('graph', o,
                   'head relation tail nodes relations n undirected inverse self_loops single '
                     .. 'one_way')
+  if more ~= nil then
+    fail('graph: options of triples are in the table with them: tk.graph{head =, tail =, nodes =, '
+         .. 'undirected = true}')
+  end
   return finish(build.of_triples(o), o)
 end
 
