@@ -129,6 +129,11 @@ static int sample_tails(const tkg_call *c, int64_t begin, int64_t end) {
   const tkg_items all = {c->node->i[2], NULL, NULL};
   if (all.count > INT32_MAX)
     return tkg__fail(TKG_E_ARGUMENT, "sample_tails: %" PRId64 " nodes to draw from", all.count);
+  const int64_t kinds = (int64_t)c->node->f[0];
+  if (kinds) {
+    const int status = check_ids("sample_tails: relations", c->data[4], begin, end, kinds);
+    if (status) return status;
+  }
   return sample_outside("sample_tails", c, begin, end, c->data[3], relations_of(c), c->data[4],
                         &all);
 }

@@ -47,7 +47,7 @@ const unsigned *tkg__run_failed(void) { return errors.failed; }
 /* ---- slots ---- */
 
 static tkg_error_slot claim_slot(const tkg_call *c, slot s) {
-  s.op = tkg__ops[c->node->op].name;
+  if (!s.op) s.op = tkg__ops[c->node->op].name;
   s.where = c->where;
   /* No step has so many launches; if one had, the last slot would stand for several. */
   const int at = errors.used < SLOTS ? errors.used++ : SLOTS - 1;
@@ -57,6 +57,10 @@ static tkg_error_slot claim_slot(const tkg_call *c, slot s) {
 
 tkg_error_slot tkg__error_slot_ids(const tkg_call *c, int64_t limit) {
   return claim_slot(c, {IDS, NULL, NULL, limit, NULL});
+}
+
+tkg_error_slot tkg__error_slot_named(const tkg_call *c, const char *name, int64_t limit) {
+  return claim_slot(c, {IDS, name, NULL, limit, NULL});
 }
 
 tkg_error_slot tkg__error_slot_csr_rows(const tkg_call *c, const int32_t *offsets,

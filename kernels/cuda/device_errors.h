@@ -16,9 +16,11 @@ typedef struct tkg_error_slot {
   unsigned *failed;          /* the run's flag */
 } tkg_error_slot;
 
-/* Host: claim a slot for ids that must lie in 0..limit-1; for rows of a CSR table of so many
- * entries; for edges that must belong to their row (the position is then the row). */
+/* Host: claim a slot for ids that must lie in 0..limit-1, `named` as the text says in place of the
+ * op's name; for rows of a CSR table of so many entries; for edges that must belong to their row
+ * (the position is then the row). */
 tkg_error_slot tkg__error_slot_ids(const tkg_call *c, int64_t limit);
+tkg_error_slot tkg__error_slot_named(const tkg_call *c, const char *name, int64_t limit);
 tkg_error_slot tkg__error_slot_csr_rows(const tkg_call *c, const int32_t *offsets, int64_t entries);
 tkg_error_slot tkg__error_slot_edges(const tkg_call *c);
 

@@ -125,6 +125,10 @@ static int tails_run(const tkg_call *c, cudaStream_t stream) {
     return tkg__fail(TKG_E_ARGUMENT, "sample_tails: %" PRId64 " nodes to draw from", all.count);
   const outside s = {c->node->i[0], tkg_in<int32_t>(c, 3), relations_of(c), tkg_in<int32_t>(c, 4),
                      all};
+  const int64_t kinds = (int64_t)c->node->f[0];
+  if (kinds)
+    tkg__check_ids(s.asked, tkg__count(c->in[4]), kinds,
+                   tkg__error_slot_named(c, "sample_tails: relations", kinds), stream);
   outside_launch(c, s, stream);
   return TKG_OK;
 }

@@ -107,6 +107,12 @@ local function node_of(t)
 end
 tensor.node_of = node_of
 
+--- Whether t is a value of the step that records now. ---@param t? Tensor ---@return boolean
+function tensor.is_of_step(t)
+  local tape = runtime.tape
+  return tape.step and t ~= nil and t.tape == tape and t.generation == tape.generation
+end
+
 local inputs = ffi.new('int32_t[8]')
 local attributes = ffi.new('tkg_attributes')
 

@@ -19,17 +19,17 @@ local function check_number(n)
   end
 end
 
---- Growing FFI arrays of heads, relations, tails and weights, if `weighted`. `own`: the same, to be
---- freed.
+--- Growing FFI arrays of heads, relations, tails and weights, if `weighted`, with room for `most`
+--- edges. `own`: the same, to be freed.
 ---@class Edges
----@field n integer ---@field heads ffi.cdata*
+---@field n integer ---@field most integer ---@field heads ffi.cdata*
 ---@field relations ffi.cdata* ---@field tails ffi.cdata* ---@field weights ffi.cdata*?
 local function edges(most, weighted)
   check_number(most)
   local heads, relations, tails = arrays.ints(most), arrays.ints(most), arrays.ints(most)
   local weights = weighted and arrays.floats(most) or nil
-  return {n = 0, heads = heads, relations = relations, tails = tails, weights = weights,
-          own = {heads, relations, tails, weights}}
+  return {n = 0, most = most, heads = heads, relations = relations, tails = tails,
+          weights = weights, own = {heads, relations, tails, weights}}
 end
 
 --- Frees edges that were made here; those of a caller stay.
@@ -38,7 +38,9 @@ function build.release(e)
   e.own, e.heads, e.relations, e.tails, e.weights = nil, nil, nil, nil, nil
 end
 
+--- Adds an edge. Errors: there is no room for it, which whoever made `e` has miscounted.
 local function add(e, head, relation, tail, weight)
+  if e.n >= e.most then error(('graph: room for %d edges was made'):format(e.most)) end
   e.heads[e.n], e.relations[e.n], e.tails[e.n] = head, relation, tail
   if e.weights then e.weights[e.n] = weight or 1 end
   e.n = e.n + 1
@@ -135,6 +137,17 @@ function build.of_data(data, of, merged)
   return e
 end
 
+--- The rows of labelled data, as edges from users to items.
+---@param data table a data set ---@param merged boolean as of of_data
+function build.of_rows(data, merged)
+  local rows, first = data.train, merged and data.items or 0
+  local e = edges(rows.n)
+  for i = 0, rows.n - 1 do add(e, first + rows.users[i], 0, rows.items[i]) end
+  e.nodes, e.tail_nodes = first + data.users, merged and first + data.users or data.items
+  e.relations, e.first_user = nil, merged and first or nil
+  return e
+end
+
 -- ---- both directions, loops ----
 
 --- Edges e, as many relations and between the same nodes as g's.
@@ -170,18 +183,20 @@ local function by_head(g)
   return order
 end
 
---- Of the edges from one head to one tail only that of the lowest relation id. Releases g.
+--- Of the edges from one head to one tail only that of the lowest relation id, with the weights of
+--- all of them added up. Releases g.
 local function singled(g)
-  local e, order, last = edges(g.n), by_head(g), arrays.ints(g.tail_nodes, -1)
+  local e, order, last = edges(g.n, g.weights), by_head(g), arrays.ints(g.tail_nodes, -1)
   for k = 0, g.n - 1 do
     local i = order[k]
     local h, t, r = g.heads[i], g.tails[i], g.relation_count and g.relations[i] or 0
     local same = last[t]
     if same >= 0 and e.heads[same] == h then
       e.relations[same] = math.min(e.relations[same], r)
+      if g.weights then e.weights[same] = e.weights[same] + g.weights[i] end
     else
       last[t] = e.n
-      add(e, h, r, t)
+      add(e, h, r, t, g.weights and g.weights[i])
     end
   end
   arrays.free(order, last)
@@ -189,16 +204,24 @@ local function singled(g)
   return between(g, e)
 end
 
-local function both_ways(g, o)
-  local back, relations = o.undirected or o.inverse, g.relation_count
+--- Errors: options that exclude each other or that do not fit the graph.
+local function check_ways(g, o)
   local loops = o.self_loops
   if loops ~= nil and type(loops) ~= 'boolean' and loops ~= 'given' then
     fail("graph: self_loops is %s, expected true, false or 'given'", tostring(loops))
   end
-  local add_loops = loops == true
-  if (back or add_loops) and g.nodes ~= g.tail_nodes then
+  if o.undirected and o.inverse then
+    fail('graph: undirected and inverse each add every edge the other way: give one of them')
+  end
+  if (o.undirected or o.inverse or loops == true) and g.nodes ~= g.tail_nodes then
     fail('graph: heads and tails are not the same nodes, so edges cannot go both ways')
   end
+end
+
+local function both_ways(g, o)
+  check_ways(g, o)
+  local back, relations = o.undirected or o.inverse, g.relation_count
+  local loops, add_loops = o.self_loops, o.self_loops == true
   local given = g
   if loops == false and g.nodes == g.tail_nodes then
     g = loopless(given)
@@ -231,7 +254,8 @@ end
 --- Adds edges, and releases those given: `undirected` each edge back under the same relation,
 --- right behind it; `inverse` each edge back under relation id + relations; `self_loops` each node
 --- to itself under an id of its own, the last; `self_loops = false` leaves out the given ones;
---- `single` then leaves out parallel edges.
+--- `single` then makes parallel edges one. Errors: `undirected` with `inverse`; edges back, or
+--- loops, where heads and tails are other nodes.
 function build.extended(g, o)
   g = both_ways(g, o)
   return o.single and singled(g) or g

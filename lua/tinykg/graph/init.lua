@@ -3,12 +3,10 @@
 -- Edge values (weights, scores, results of dot and softmax) are vectors [edges] in the graph's own
 -- order: by head, then by tail. triples() returns the edges in that order.
 local ffi = require 'ffi'
-local tables = require 'tinykg.base.tables'
 local C = require 'tinykg.engine.lib'
 local arguments = require 'tinykg.base.arguments'
 local arrays = require 'tinykg.engine.arrays'
 local build = require 'tinykg.graph.build'
-local by_relation = require 'tinykg.graph.weights.by_relation'
 local format = require 'tinykg.base.format'
 local ops = require 'tinykg.engine.ops'
 local packed = require 'tinykg.graph.packed'
@@ -18,6 +16,7 @@ local sampling = require 'tinykg.graph.sampling'
 local smoothing = require 'tinykg.graph.smoothing'
 local tensor = require 'tinykg.engine.tensor'
 local triple_weights = require 'tinykg.graph.weights.of_triples'
+local views = require 'tinykg.graph.views'
 local check, fail, record = runtime.check, runtime.fail, tensor.record
 local is_transposed, refuse_transposed = sampling.is_transposed, sampling.refuse_transposed
 
@@ -32,16 +31,13 @@ local make
 ---@field of string? of a graph of a data set: 'kg', 'interactions' or 'both'
 ---@field first_user integer? the node of user 0, in a graph of a data set with users
 ---@field train tinykg.Csr? what data:known() returned, of a graph with these interactions
----@field weights Tensor? [edges]: constants or values that aggregate multiplies with
+---@field weights Tensor? [edges]: constants or values that aggregate multiplies with; 0 of edges
+---  that masks and dropouts left out (tinykg.graph.views)
 ---@field triple_weights Tensor? [edges], of a data set's triples (tinykg.graph.weights.of_triples)
 local Graph = {}
 Graph.__index = Graph
 
 local function new(fields) return setmetatable(fields, Graph) end
-
-local function copy(self, changes)
-  return new(tables.merged(self, changes))
-end
 
 --- Heads, tails and edges of the packed array. Errors: the fields, which are for reading only, were
 --- set.
@@ -119,36 +115,17 @@ local function ones(self)
   return shared.ones
 end
 
---- How many edges each head, or each tail, has: FFI doubles.
-local function degrees(self, of_tails)
-  local heads, tails, e = sizes(self)
-  local out = ffi.new('double[?]', math.max(heads, tails) + 1)
-  if of_tails then
-    local ids = packed.read(self, 'tails')
-    for p = 0, e - 1 do out[ids[p]] = out[ids[p]] + 1 end
-    arrays.free(ids)
-  else
-    local offsets = packed.read(self, 'offsets')
-    for h = 0, heads - 1 do out[h] = offsets[h + 1] - offsets[h] end
-    arrays.free(offsets)
-  end
-  return out
-end
-
 --- 1 / (edges of each head), 0 without edges, as [nodes, 1]. Made once.
 local function inverse_degrees(self)
   local back = is_transposed(self)
   local key = back and 'by_tail' or 'by_head'
   if not self.shared[key] then
-    local degree, inverse = degrees(self, back), ffi.new('float[?]', self.nodes + 1)
+    local degree, inverse = packed.degrees(self, back), ffi.new('float[?]', self.nodes + 1)
     for h = 0, self.nodes - 1 do inverse[h] = degree[h] > 0 and 1 / degree[h] or 0 end
     self.shared[key] = tensor.constant(tensor.F32, {self.nodes, 1}, inverse)
   end
   return self.shared[key]
 end
-
---- Changes when numbers are written to a tensor.
-local function version_of(t) return t.kept and C.tkg_tensor_version(t.kept) end
 
 local function summed(self, x, relation, w)
   if relation then
@@ -156,11 +133,7 @@ local function summed(self, x, relation, w)
     return op(self, 'aggregate_mul', x, relation)
   end
   if not w then return op(self, 'aggregate', x) end
-  local back = self.back
-  if back and back.of == w and back.version == version_of(w) and not is_transposed(self) then
-    return op(self, 'aggregate', x, w, back.weights)
-  end
-  return op(self, 'aggregate', x, w)
+  return op(self, 'aggregate', x, w, views.weights_back(self, w))
 end
 
 --- The graph from nodes to the relations of their edges. Made once per orientation.
@@ -185,14 +158,26 @@ local function summed_relations(self, r, w)
   return op(relations_of(self), 'aggregate', r)
 end
 
---- Divides a sum by the number of edges, or after dropout by the number of edges left. An edge left
---- weighs 1 / (1 - p), so the divisor is 0 or at least 1. A head without edges has the sum 0, and
---- is divided by 1 so that its gradient, which may be large before normalize, does not grow.
-local function averaged(self, sum)
+--- What a mean over the edges left is divided by [nodes, 1]: the sum of `left`, or of its product
+--- with the triples' weights. An edge left counts 1 or more, so without weights the sum is 0 or at
+--- least 1. A head without edges has the sum 0, and is divided by 1 so that its gradient, which may
+--- be large before normalize, does not grow. Each run of a step records it once.
+local function left_count(self, weights)
+  local counts, key = self.left_counts or {}, weights and 'weighted' or 'edges'
+  self.left_counts = counts
+  if not tensor.is_of_step(counts[key]) then
+    local of = weights and self.left * weights or self.left
+    local count = op(self, 'aggregate', ones(self), of)
+    counts[key] = weights and ops.where(count:gt(0), count, 1) or count:clamp(1, math.huge)
+  end
+  return counts[key]
+end
+
+--- Divides a sum by the number of edges, of those left if some were left out.
+---@param weights? Tensor [edges] of triples, that the sum was made with
+local function averaged(self, sum, weights)
   if not self.left then return sum * inverse_degrees(self) end
-  self.left_count = self.left_count
-    or op(self, 'aggregate', ones(self), self.left):clamp(1, math.huge)
-  return sum / self.left_count
+  return sum / left_count(self, weights)
 end
 
 local MESSAGES = {copy = true, mul = true, add = true, sub = true}
@@ -214,7 +199,7 @@ local function aggregated(self, x, o)
     fail("aggregate: message '%s' and relation vectors %s", message,
          o.relation and 'given' or 'missing')
   end
-  local w = triple_weights.in_sum(self, o.weight, reduce == 'mean')
+  local w, of_triples = triple_weights.in_sum(self, o.weight, reduce == 'mean')
   if reduce == 'max' then return largest(self, x, o, w) end
   if reduce ~= 'sum' and reduce ~= 'mean' then
     fail("aggregate: reduce '%s' is not one of sum, mean, max", tostring(reduce))
@@ -226,7 +211,7 @@ local function aggregated(self, x, o)
   else
     sum = summed(self, x, o.relation, w)
   end
-  return reduce == 'mean' and averaged(self, sum) or sum
+  return reduce == 'mean' and averaged(self, sum, of_triples) or sum
 end
 
 --- out[h] = reduce over edges (h, r, t) of weight * message(x[t], relation[r]); 0 if h has no
@@ -264,102 +249,31 @@ function Graph:dot(a, b, r)
   return op(self, 'sddmm', a, b)
 end
 
+--- Of each edge, the sum of scores of the edges left with its head and tail, less the logarithm of
+--- their number.
+local function merged_scores(self, scores)
+  if not self.mask then
+    local a = on(self)
+    a.f[0] = -1
+    return record('parallel_sum', a, self.packed, scores)
+  end
+  local left = self.mask:gt(0)
+  return op(self, 'parallel_sum', ops.where(left, scores, 0))
+    - op(self, 'parallel_sum', left):clamp(1):log()
+end
+
 --- Softmax of edge scores over the edges of each head.
 ---@param scores Tensor [edges]
 ---@param o? {merged: boolean} merged: edges of one head and tail are one, whose score is the sum of
 ---  theirs (as torch.sparse.softmax takes them); each has an equal share of its weight
----@return Tensor [edges]; 0 of the edges that masked left out
+---@return Tensor [edges]; 0 of the edges that masks left out. Dropouts do not change shares
 function Graph:softmax(scores, o)
   runtime.options('softmax', o, 'merged')
   local mask = self.mask
+  if o and o.merged then scores = merged_scores(self, scores) end
   if mask then scores = ops.where(mask:gt(0), scores, -1e30) end
-  if o and o.merged then
-    local a = on(self)
-    a.f[0] = -1
-    scores = record('parallel_sum', a, self.packed, scores)
-  end
   local shares = op(self, 'edge_softmax', triple_weights.in_softmax(self, scores))
   return mask and shares * mask:gt(0) or shares
-end
-
--- ---- other graphs of the same edges ----
-
---- Exchanges heads and tails; edge values keep their order. Sampling and lookup, which read edges
---- by head, are errors.
----@return Graph
-function Graph:transpose()
-  return copy(self, {layout = packed.flipped(self.layout), nodes = self.tail_nodes,
-                     tail_nodes = self.nodes, left_count = false})
-end
-
---- The graph with weights, which aggregate multiplies with. Where each edge has one that leads
---- back, as with `inverse` or `undirected`, gradients can read the weights of those from a second
---- array and need not look them up, which is faster. That they are those weights is not checked.
----@param weights Tensor [edges]
----@param back? Tensor [edges] constants: of each edge, the weight of the edge that leads back
----@return Graph sharing the memory
-function Graph:weighted(weights, back)
-  if back and not packed.leads_back(self.layout) then
-    fail('weighted: weights of edges that lead back, but not each edge has one (option `inverse`)')
-  end
-  back = back and {of = weights, weights = back, version = version_of(weights)}
-  return copy(self, {weights = weights, is_weighted = true, back = back})
-end
-
-local NORMALIZED = {row = true, symmetric = true, relation = true}
-
---- The graph with weights 1 / degree of the head ('row'); 1 / sqrt(degree of head x degree of tail)
---- ('symmetric': Kipf & Welling 2017, without the self loops); 1 / edges of the head by the same
---- relation ('relation': KGAT's first attention).
----@param kind string 'row', 'symmetric' or 'relation' ---@return Graph sharing the memory
-function Graph:normalized(kind)
-  if not NORMALIZED[kind] then
-    fail("normalized: '%s' is not row, symmetric or relation", tostring(kind))
-  end
-  if kind == 'relation' then packed.need_relations(self, 'normalized') end
-  if self.triple_weights then return self:weighted(triple_weights.normalized(self, kind)) end
-  local e, back = self:triples(), is_transposed(self)
-  local weights = arrays.floats(e.n)
-  if kind == 'relation' then
-    by_relation(e, self.relations, not back and packed.read(self, 'offsets') or nil, weights)
-  end
-  local by_head, by_tail = degrees(self, back), degrees(self, not back)
-  for p = 0, kind ~= 'relation' and e.n - 1 or -1 do
-    weights[p] = kind == 'row' and 1 / by_head[e.heads[p]]
-      or 1 / math.sqrt(by_head[e.heads[p]] * by_tail[e.tails[p]])
-  end
-  local made = tensor.constant(tensor.F32, {e.n}, weights)
-  arrays.free(e.heads, e.relations, e.tails, weights)
-  -- degrees of heads are those of tails: an edge and the one that leads back weigh the same
-  local alike = kind == 'symmetric' and packed.leads_back(self.layout)
-  return self:weighted(made, alike and made or nil)
-end
-
---- In a step: the graph without edges dropped at random, each with probability p; weights of the
---- others are divided by 1 - p. Means are over the edges left. Saves nothing: backward draws the
---- mask again.
----@param p number 0 <= p < 1 ---@return Graph sharing the memory
-function Graph:dropout(p)
-  if p == 0 then return self end
-  local left = ops.full(1, self.edges):dropout(p)
-  return copy(self, {weights = self.weights and self.weights * left or left, left = left})
-end
-
---- The graph without the edges where `left` is 0; weights of the others are multiplied by it. Means
---- and softmax are over these.
----@param left Tensor [edges] 0, or 1 or more ---@return Graph sharing the memory
-function Graph:masked(left)
-  return copy(self, {weights = self.weights and self.weights * left or left, left = left,
-                     left_count = false, mask = left})
-end
-
---- In a step: the graph without edges to nodes dropped at random, each with probability p; weights
---- of the others are divided by 1 - p (node dropout: Berg et al. 2017, NGCF).
----@param p number 0 <= p < 1 ---@return Graph sharing the memory
-function Graph:node_dropout(p)
-  if p == 0 then return self end
-  local left = ops.full(1, self.tail_nodes):dropout(p):gather(self:tails())
-  return copy(self, {weights = self.weights and self.weights * left or left, left = left})
 end
 
 --- Frees the graph's memory now, instead of when Lua's collector does. Using it afterwards, or a
@@ -389,7 +303,8 @@ end}
 --- shows a line. ---@return table
 function Graph:info()
   local _, _, e = sizes(self)
-  local heads, tails, degree = self.nodes, self.tail_nodes, degrees(self, is_transposed(self))
+  local heads, tails = self.nodes, self.tail_nodes
+  local degree = packed.degrees(self, is_transposed(self))
   local isolated, most = 0, 0
   for i = 0, heads - 1 do
     if degree[i] == 0 then isolated = isolated + 1 end
@@ -417,25 +332,34 @@ end
 
 local KINDS = {kg = true, interactions = true, both = true, labels = true, rows = true}
 
---- Users x items of all labelled rows.
-local function rows_of(data)
-  local rows = data.train
-  local graph = make{head = rows.users, tail = rows.items, n = rows.n,
-                     nodes = {data.users, data.items}}
-  graph.of = 'interactions'
-  return graph
+--- Errors: options that say nothing to this kind of graph.
+local function check_options(of, o)
+  if not KINDS[of] then
+    fail("graph: of = '%s': kg, interactions, both, labels or rows", tostring(of))
+  end
+  for name in pairs(of == 'labels' and o or {}) do
+    if name ~= 'of' then fail("graph: of = 'labels' takes no other option, not %s", name) end
+  end
+  if o.merged and of == 'kg' then
+    fail("graph: merged is for of = 'interactions' or 'rows'; 'kg', the default, has no users")
+  end
+  if o.merged == false and of == 'both' then
+    fail("graph: of = 'both' has users and items in one graph: merged = false says otherwise")
+  end
 end
 
 local function from_data(data, o)
   runtime.options('graph', o, 'of merged undirected inverse self_loops single one_way')
   o = o or {}
   local of = o.of or 'kg'
-  if not KINDS[of] then
-    fail("graph: of = '%s': kg, interactions, both, labels or rows", tostring(of))
-  end
+  check_options(of, o)
   if of == 'labels' then return require('tinykg.graph.labels')(make, data) end
   if of == 'rows' and data.task ~= 'ctr' then of = 'interactions' end
-  if of == 'rows' then return rows_of(data) end
+  if of == 'rows' then
+    local graph = finish(build.of_rows(data, o.merged), o)
+    graph.of = 'interactions'
+    return graph
+  end
   local graph = finish(build.of_data(data, of, of == 'both' or o.merged or false), o)
   graph.of = of
   graph.train, graph.shared.given = of ~= 'kg' and data:known() or nil, data.graph
@@ -456,15 +380,17 @@ end
 ---   'labels'        users x items, one edge per label of train with weight 1 or 0; of data without
 ---                   labels, items that users took (1) and as many sampled others (0)
 ---   'rows'          users x items, one edge per row of labelled data, whatever the label; of other
----                   data, interactions
+---                   data, interactions; merged as there
 ---
---- Options of all but 'labels':
+--- Options of all but 'labels'; with triples they stand in the same table:
 ---   undirected  each edge also back, under the same relation (KGCN)
----   inverse     each edge also back, under relation id + number of relations (KGAT)
+---   inverse     each edge also back, under relation id + number of relations (KGAT); not with
+---               undirected
 ---   self_loops  true: each node to itself, under the last relation id; 'given' (default): those
 ---               that are given; false: none, so that values summed over the graph can be saved in
 ---               few bits where they meet their neighbours' (engine/passes/bias.c)
----   single      of the edges from one head to one tail only that of the lowest relation id
+---   single      of the edges from one head to one tail only that of the lowest relation id, whose
+---               weight is the sum of the weights of their triples, if these have some
 ---   one_way     no gradient to what is aggregated, and half the memory
 --- Edges that are given twice count twice; self loops and nodes without edges are fine.
 ---
@@ -480,10 +406,14 @@ function make(o, more)
   runtime.options('graph', o,
                   'head relation tail nodes relations n undirected inverse self_loops single '
                     .. 'one_way')
+  if more ~= nil then
+    fail('graph: options of triples are in the table with them: tk.graph{head =, tail =, nodes =, '
+         .. 'undirected = true}')
+  end
   return finish(build.of_triples(o), o)
 end
 
-for _, part in ipairs{sampling, smoothing} do
+for _, part in ipairs{views, sampling, smoothing} do
   for name, method in pairs(part.methods) do Graph[name] = method end
 end
 arguments.class(Graph, 'Graph', 'a graph')

@@ -1,5 +1,5 @@
 --- How a graph lies in memory (engine/data/graph.h): ways of a layout, parts of the packed array.
---- Graphs here are {packed, layout, counts = {heads, edges}}.
+--- Graphs here are {packed, layout, counts = {heads, tails, edges}}.
 local ffi = require 'ffi'
 local C = require 'tinykg.engine.lib'
 local arrays = require 'tinykg.engine.arrays'
@@ -95,6 +95,23 @@ function packed.heads(graph)
   end
   arrays.free(offsets)
   return heads
+end
+
+--- How many edges each head, or each tail, has. ---@param graph table ---@param of_tails boolean
+---@return ffi.cdata* double
+function packed.degrees(graph, of_tails)
+  local c = graph.counts
+  local out = ffi.new('double[?]', math.max(c.heads, c.tails) + 1)
+  if of_tails then
+    local ids = packed.read(graph, 'tails')
+    for p = 0, c.edges - 1 do out[ids[p]] = out[ids[p]] + 1 end
+    arrays.free(ids)
+  else
+    local offsets = packed.read(graph, 'offsets')
+    for h = 0, c.heads - 1 do out[h] = offsets[h + 1] - offsets[h] end
+    arrays.free(offsets)
+  end
+  return out
 end
 
 return packed

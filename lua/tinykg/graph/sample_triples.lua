@@ -3,6 +3,7 @@
 --- with edges, and one edge of each. By triples, as RecBole does: distinct ones, uniformly. Each is
 --- sampled equally often if there are fewer.
 local arrays = require 'tinykg.engine.arrays'
+local ops = require 'tinykg.engine.ops'
 local packed = require 'tinykg.graph.packed'
 local runtime = require 'tinykg.engine.runtime'
 local tensor = require 'tinykg.engine.tensor'
@@ -45,7 +46,9 @@ end
 --- Tails of other triples, uniformly, and 0 where these are tails of the head, else 1.
 local function of_others(graph, n, heads)
   local _, _, tails = by.triples(graph, n)
-  return tails, 1 - graph:lookup(heads, tails:reshape(-1, 1)):reshape(-1)
+  local is_tail = tensor.record('lookup', nil, graph:offsets(), graph:tails(), heads,
+                                tails:reshape(-1, 1), ops.full(1, graph.edges))
+  return tails, 1 - is_tail:reshape(-1)
 end
 
 return function(graph, n, what, o)

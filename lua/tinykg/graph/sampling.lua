@@ -18,6 +18,16 @@ local function refuse_transposed(graph, name)
   end
 end
 
+--- Errors: the graph is transposed, or masks or dropouts left edges out of it. `name`: a function
+--- that reads the packed array, which has all edges.
+local function refuse_parts(graph, name)
+  refuse_transposed(graph, name)
+  if graph.left then
+    fail('%s: masks or dropouts left edges out of this graph: call it on the graph that has ' ..
+         'all, and mask what was drawn', name)
+  end
+end
+
 --- Offsets, tails and relations, as ops read them with the layout. Errors: no relations.
 local function rows_of(graph, name)
   packed.need_relations(graph, name)
@@ -31,7 +41,7 @@ end
 ---@return Tensor tails int32 [n, k], Tensor relations int32 [n, k]
 function methods:sample(ids, k)
   if k < 1 then fail('sample: %d neighbours asked for, expected 1 or more', k) end
-  refuse_transposed(self, 'sample')
+  refuse_parts(self, 'sample')
   local offsets, tails, relations = rows_of(self, 'sample')
   local a = tensor.attribute()
   a.i[0], a.i[2], a.i[3] = k, self.relations, self.layout
@@ -47,7 +57,7 @@ end
 ---@return Tensor tails int32 [nodes, k], Tensor relations int32 [nodes, k]
 function methods:neighborhood(k, o)
   runtime.options('neighborhood', o, 'replacement')
-  refuse_transposed(self, 'neighborhood')
+  refuse_parts(self, 'neighborhood')
   if o and o.replacement then return require('tinykg.graph.neighborhood')(self, k) end
   local tails, relations = self:sample(tensor.ids(arrays.range(self.nodes), self.nodes), k)
   return tails:keep(), relations:keep()
@@ -60,19 +70,22 @@ function methods:receptive_field(k, o)
   return require('tinykg.graph.receptive_field')(k, self:neighborhood(k, o))
 end
 
---- Samples tails that make no edge with these heads and relations: negative triples.
+--- Samples tails that make no edge with these heads and relations: negative triples. A head whose
+--- edges by its relation lead to all tails gets any of them. Errors, when the step runs: ids that
+--- are no head or no relation.
 ---@param heads Tensor int32 [n] ---@param relations Tensor int32 [n] ---@param count? integer 1
 ---@return Tensor int32 [n, count]
 function methods:negatives(heads, relations, count)
-  refuse_transposed(self, 'negatives')
+  refuse_parts(self, 'negatives')
   local offsets, tails, by = rows_of(self, 'negatives')
   local a = tensor.attribute()
   a.i[0], a.i[2], a.i[3] = count or 1, self.tail_nodes, self.layout
+  a.f[0] = self.relations
   return record('sample_tails', a, offsets, tails, by, heads, relations)
 end
 
 --- The weight of edge (rows[b], ids[b, j]), 1 in a graph without weights, `default` if there is
---- no edge: entries of a sparse matrix. Of edges given twice, any. No gradient.
+--- no edge or it was left out: entries of a sparse matrix. Of edges given twice, any. No gradient.
 ---@param rows Tensor int32 [b] heads ---@param ids Tensor int32 [b, j] tails, or other ids
 ---@param default? number 0
 ---@return Tensor [b, j]
@@ -80,6 +93,7 @@ function methods:lookup(rows, ids, default)
   refuse_transposed(self, 'lookup')
   local offsets, tails = self:offsets(), self:tails()
   local values = self.weights or ops.full(1, self.edges)
+  if self.left and default then values = ops.where(self.left:gt(0), values, default) end
   local a = tensor.attribute()
   a.f[0] = default or 0
   return record('lookup', a, offsets, tails, rows, ids, values)
@@ -113,7 +127,7 @@ end
 ---@return RippleSets by hop {heads, relations, tails}, each int32 [rows, size]
 function methods:ripples(seeds, hops, size, o)
   runtime.options('ripples', o, 'replacement')
-  refuse_transposed(self, 'ripples')
+  refuse_parts(self, 'ripples')
   return require('tinykg.graph.ripple')(self, seeds, hops, size, o and o.replacement)
 end
 
@@ -127,7 +141,7 @@ end
 ---@return {heads: Tensor, relations: Tensor, tails: Tensor, negatives: Tensor, counts: Tensor?}
 ---  int32 [n] each; counts f32 [n]
 function methods:sample_triples(n, by, o)
-  refuse_transposed(self, 'sample_triples')
+  refuse_parts(self, 'sample_triples')
   return sample_triples(self, n, by, o)
 end
 
@@ -135,7 +149,7 @@ end
 --- sampling, Knuth, TAOCP 2, 3.4.2). Not inside a step.
 ---@param n integer ---@return Tensor f32 [edges] 1 of the drawn ones, 0 of the others
 function methods:at_most(n)
-  refuse_transposed(self, 'at_most')
+  refuse_parts(self, 'at_most')
   local numbers, offsets = ops.random('uniform', self.edges):values(), packed.read(self, 'offsets')
   for h = 0, self.nodes - 1 do
     local wanted = n
@@ -149,9 +163,9 @@ function methods:at_most(n)
 end
 
 --- A mask of the n edges with the largest scores: 1 for these, 0 for the others; of equal scores
---- the lower edge number first. A constant: no gradient goes to the scores. With Gumbel noise added
---- to logarithms of weights, n edges are drawn without replacement, in proportion to their weights
---- (Kool et al., ICML 2019):
+--- the lower edge number first. Edges that masks or dropouts left out are 0 and none of the n.
+--- A constant: no gradient goes to the scores. With Gumbel noise added to logarithms of weights, n
+--- edges are drawn without replacement, in proportion to their weights (Kool et al., ICML 2019):
 ---
 ---   local g, scores = tk.graph{head = {0, 0, 1}, tail = {1, 2, 2}, nodes = 3}, tk.rand(3)
 ---   local mask = g:top_k(scores:log() + tk.random('gumbel', g.edges), 2)
@@ -164,8 +178,11 @@ function methods:top_k(scores, n)
     fail('top_k: scores [%s] of a graph with %d edges', table.concat(scores:size(), ', '), edges)
   end
   if n < 0 or n % 1 ~= 0 then fail('top_k: n is %s, expected a number of edges', tostring(n)) end
-  if n == 0 or n >= edges then return ops.full(n == 0 and 0 or 1, edges) end
-  return ops.top_k_mask(scores, n)
+  local there = self.left and self.left:gt(0)
+  if there then scores = ops.where(there, scores, -math.huge) end
+  local best = (n == 0 or n >= edges) and ops.full(n == 0 and 0 or 1, edges)
+    or ops.top_k_mask(scores, n)
+  return there and best * there or best
 end
 
 --- Draws a part of a graph of interactions (of = 'interactions', merged, undirected), both edges of
@@ -175,7 +192,7 @@ end
 ---@param before? Tensor weights that these replace: they are freed
 ---@return Tensor [edges] 1 / sqrt(degree of head x degree of tail) in the part, 0 of edges left out
 function methods:subgraph_weights(p, what, before)
-  refuse_transposed(self, 'subgraph_weights')
+  refuse_parts(self, 'subgraph_weights')
   return require('tinykg.graph.subgraph')(self, p, what, before)
 end
 

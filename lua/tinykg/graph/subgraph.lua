@@ -49,7 +49,8 @@ function left.nodes(graph, p)
 end
 
 local function check(graph, p, what)
-  local fits = graph.first_user and graph.of == 'interactions' and graph.edges == 2 * graph.train.n
+  local fits = graph.first_user and graph.of == 'interactions' and graph.train
+    and graph.edges == 2 * graph.train.n
   if not fits then
     runtime.fail('subgraph_weights: of tk.graph(data, {of = \'interactions\', merged = true, ' ..
                  'undirected = true})')

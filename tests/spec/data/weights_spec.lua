@@ -212,6 +212,51 @@ describe('graphs of weighted triples', function()
     end
   end)
 
+  it('are added up where triples become one edge', function()
+    -- x by Woolf 2, y by Woolf 2, x in London 1, z in London 3, and x by London 5, of mean 13 / 5
+    local files = fixtures.merged(FILES)
+    files['kg.csv'] = {'head,relation,tail,confidence', 'x,by,Woolf,2', 'y,by,Woolf,2',
+                       'x,in,London,1', 'z,in,London,3', 'x,by,London,5'}
+    local g = tk.graph(load(nil, files), {single = true})
+    local e, found = g:triples(), {}
+    for p = 0, e.n - 1 do found[e.heads[p] .. ' ' .. e.tails[p]] = p end
+    local w, entity = g.triple_weights:totable(), {x = 0, y = 1, z = 2}
+    local function of(head, tail)
+      return w[found[entity[head] .. ' ' .. tail] + 1] * 13 / 5
+    end
+    near({2, 6, 2, 3}, {of('x', 3), of('x', 4), of('y', 3), of('z', 4)})
+    assert.equal(4, g.edges)
+  end)
+
+  it('make means of what masks and dropouts leave', function()
+    local g, x = tk.graph(load(), {inverse = true}), tk.randn(5, 3)
+    local left, e = {}, g:triples()
+    for p = 1, g.edges do left[p] = p % 3 ~= 0 and 1 or 0 end
+    local part, w = g:masked(tk.tensor(left)), g.triple_weights:totable()
+    local rows, want = x:totable(), {}
+    for h = 1, 5 do
+      local sum, of = {0, 0, 0}, 0
+      for p = 0, e.n - 1 do
+        local weight = e.heads[p] == h - 1 and left[p + 1] * w[p + 1] or 0
+        for c = 1, 3 do sum[c] = sum[c] + weight * rows[e.tails[p] + 1][c] end
+        of = of + weight
+      end
+      for c = 1, 3 do sum[c] = of > 0 and sum[c] / of or 0 end
+      want[h] = sum
+    end
+    near(want, part:aggregate(x, {reduce = 'mean'}):totable())
+    near(want, part:normalized('row'):aggregate(x):totable())
+    local ones = tk.ones(5, 1)
+    local step = tk.step(function()
+      return tk.parameter(ones):sum(), g:dropout(.5):aggregate(ones, {reduce = 'mean'}):keep()
+    end)
+    for _ = 1, 20 do
+      for _, mean in ipairs(select(2, step()):totable()) do
+        assert(mean[1] == 0 or math.abs(mean[1] - 1) < 1e-5, mean[1])
+      end
+    end
+  end)
+
   it('leave interactions and graphs without weights as they are', function()
     assert.is_nil(tk.graph(load(), {of = 'interactions'}).triple_weights)
     assert.is_nil(tk.graph(load{}).triple_weights)
@@ -266,7 +311,7 @@ describe('training with weights', function()
   end
 
   it('weighs triples where sums are over the graph', function()
-    for _, name in ipairs{'kgin', 'kgat', 'kgrec', 'mcclk'} do
+    for _, name in ipairs{'kgin', 'kgat', 'kgrec', 'mcclk', 'diffkg'} do
       assert(loss_of(name, CONFIDENCE) ~= loss_of(name), name)
     end
     assert.equal(loss_of 'bpr-mf', loss_of('bpr-mf', CONFIDENCE)) -- has no graph

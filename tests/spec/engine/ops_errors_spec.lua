@@ -210,6 +210,9 @@ local RUNNING = {
    'sample_negatives: an alias table'},
   {function() return (op('sample_tails', {2, 0, 5}, heads, tails, tails, i3, i3):totable()) end,
    'sample_tails: id 2 at position 2 is outside 0..1'},
+  {function() return (op('sample_tails', {2, 0, 5, f = {2}}, heads, tails, tails, first,
+                         tk.ids {2}):totable()) end,
+   'sample_tails: relations: id 2 at position 0 is outside 0..1'},
   {function() return (op('sample_tails', {2, 0, 5}, beyond, tails, tails, first, first):totable())
    end, 'sample_tails: row 0 is entries 0..9 of a table of 3'},
   {function() return (op('lookup', {}, heads, tails, i3, i32, v3):totable()) end,

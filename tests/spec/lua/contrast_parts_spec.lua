@@ -97,7 +97,7 @@ end)
 
 it('negatives that are tails of other triples count where they are no tails of the head', function()
   local g = tk.graph{head = {0, 0, 1, 2}, relation = {0, 1, 0, 0}, tail = {3, 4, 3, 5},
-                     nodes = 6, relations = 2}
+                     nodes = 6, relations = 2}:weighted(tk.tensor{5, .25, 3, 2})
   local tails = {[0] = {[3] = true, [4] = true}, {[3] = true}, {[5] = true}}
   local seen = {}
   for _ = 1, 40 do

@@ -55,16 +55,24 @@ local function of_mean(self)
   return self.shared[key]
 end
 
+--- The weights of the graph's triples as they are, noted as read; nil without.
+---@param self Graph ---@return Tensor? [edges]
+function triple_weights.of(self)
+  if self.triple_weights then note(self) end
+  return self.triple_weights
+end
+
 --- The weights of a sum or a mean: those given times the graph's own; without any, of its triples.
 ---@param self Graph ---@param given? Tensor [edges] ---@param mean? boolean
 ---@return Tensor? [edges]
+---@return Tensor? [edges] of a mean whose weights are those of triples: these
 function triple_weights.in_sum(self, given, mean)
   local own = self.weights
   if given then return own and own * given or given end
   if not self.triple_weights or self.is_weighted then return own end
   note(self)
   local weights = mean and of_mean(self) or self.triple_weights
-  return own and own * weights or weights
+  return own and own * weights or weights, mean and weights or nil
 end
 
 --- Scores of edges plus the logarithms of the triples' weights, for softmax.

@@ -23,7 +23,7 @@ function edges.gradient(model, fields, users, items)
       runtime.fail("edges.gradient: the model's %s is no graph", tostring(field))
     end
     local w = tensor.create(tensor.F32, {graph.edges})
-    if graph.weights then w:copy(graph.weights) else C.tkg_tensor_fill(w.kept, 1) end
+    if graph.base then w:copy(graph.base) else C.tkg_tensor_fill(w.kept, 1) end
     graphs[field] = graph
     model[field], parts[i] = graph:weighted(parameter(w)), {graph = graph, weights = w}
     model[field].is_weighted = graph.is_weighted -- weights of its triples go on to count
