@@ -1,7 +1,8 @@
 --- KGCL: an item is its vector and what attention picks from its triples; LightGCN smooths users
 --- and items. Two views, which leave out triples, and items whose triples say little, are to agree.
 --- Lines are those of yuh-yang/KGCL-SIGIR22's code/, whose computation this is. An epoch there
---- begins with triples, here it ends so; it takes any item of an interaction's user, here its own.
+--- begins with triples, here it ends so; it takes any item of an interaction's user, here its own;
+--- it counts patience from epoch 25 (15 of amazon-book; main.py:82), here from the first.
 local tk = require 'tinykg'
 
 local KGCL, recipe = tk.nn.class('KGCL', tk.nn.Ranker), nil
@@ -16,8 +17,7 @@ function KGCL:shares(v, e, mask)
   return tk.where(mask:gt(0), score:leaky_relu(0.2), -1e9):softmax() * mask
 end
 
---- Items with what they take from these (GAT.py:23-28, 67-75). One without triples takes the row
---- behind the entities' (dataloader.py:54-62).
+--- Items with what they take from these (GAT.py:23-28, 67-75), or from the row behind the entities.
 function KGCL:items_by(mask)
   local v, e = self.drop(self.items.weight), self.drop(self.entities(self.tails))
   local alone, n = (1 - mask:max(2)):reshape(-1, 1), self.entities.n
@@ -62,8 +62,8 @@ function KGCL:loss(batch)
   return (loss + alike * self.o.ssl_weight) * u:size(1) + l2 * (self.o.l2 / u:size(1))
 end
 
---- TransE: v + r is nearer to its tail than to one of other triples; L2 (model.py:218-247). The
---- program draws that item by item, and again if it makes a triple; here it does not count then.
+--- TransE: v + r is nearer to its tail than to one of another item; L2 (model.py:218-247). The
+--- program draws again if that makes a triple; here it does not count if v has it by any relation.
 function KGCL:kg_loss()
   local b = self.kg:sample_triples(self.kg_size, 'heads', {negatives = 'tails'})
   local v, r = self.items(b.heads), self.relations(b.relations)

@@ -43,9 +43,9 @@ function by.triples(graph, n)
   return row(1), row(2), row(3)
 end
 
---- Tails of other triples, uniformly, and 0 where these are tails of the head, else 1.
-local function of_others(graph, n, heads)
-  local _, _, tails = by.triples(graph, n)
+--- Tails of other triples, sampled in the same way, and 0 where the head has them too, else 1.
+local function of_others(graph, n, heads, sample_by)
+  local _, _, tails = sample_by(graph, n)
   local is_tail = tensor.record('lookup', nil, graph:offsets(), graph:tails(), heads,
                                 tails:reshape(-1, 1), ops.full(1, graph.edges))
   return tails, 1 - is_tail:reshape(-1)
@@ -67,7 +67,7 @@ return function(graph, n, what, o)
   if graph.edges == 0 then fail('sample_triples: this graph has no edges: see graph.edges') end
   local heads, relations, tails = sample_by(graph, n)
   local b = {heads = heads, relations = relations, tails = tails}
-  if negatives == 'tails' then b.negatives, b.counts = of_others(graph, n, heads)
+  if negatives == 'tails' then b.negatives, b.counts = of_others(graph, n, heads, sample_by)
   else b.negatives = graph:negatives(heads, relations, 1):reshape(-1) end
   return b
 end

@@ -136,8 +136,8 @@ end
 ---@param n integer
 ---@param by? string 'heads' (default): heads uniformly, then one edge of each, as KGAT's program;
 ---  'triples': triples uniformly, as RecBole. Distinct ones if there are as many
----@param o? {negatives: string} 'uniform' (default), or 'tails': tails of other triples, as often
----  as these have them; `counts` is then 0 where one is a tail of the head, else 1
+---@param o? {negatives: string} 'uniform' (default), or 'tails': tails of other triples, sampled in
+---  the same way; `counts` is then 0 where one is a tail of the head, else 1
 ---@return {heads: Tensor, relations: Tensor, tails: Tensor, negatives: Tensor, counts: Tensor?}
 ---  int32 [n] each; counts f32 [n]
 function methods:sample_triples(n, by, o)
