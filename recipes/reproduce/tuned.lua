@@ -20,7 +20,7 @@ study{
     {name = 'lightgcn', recipe = 'lightgcn', settings = COMMON, seconds = 30, graph = false,
      ranges = RANGES, found = 'lr=0.00823 l2=0.001043'},
     {name = 'sgl', recipe = 'sgl', settings = COMMON, seconds = 150, graph = false,
-     ranges = RANGES}, -- not searched yet
+     ranges = RANGES, found = 'lr=0.01594 l2=0.02771'},
     -- From BPR-MF's vectors, as its program does (KGAT-pytorch parser/parser_kgat.py:15).
     {name = 'kgat', recipe = 'kgat', seconds = 200,
      settings = COMMON .. ' kg_batch_size=8192 pretrain={bpr-mf-32}/best.safetensors',
