@@ -86,6 +86,7 @@ local SECTIONS = {
   {'Runs', 'tk.', tk, 'open recommend explain', classes = {'run/open', 'OpenRun'}},
   {'Runs by their modules', '', RUNS,
    "require('tinykg.run') require('tinykg.train').run require('tinykg.train.evaluate').model",
+   classes = {'run/init', 'tinykg.RunOptions', 'tinykg.RunSettings'},
    about = 'What the command line is made of, for scripts of one\'s own.'},
   {'The session', 'tk.', tk, 'seed device threads precision replay check memory'},
 }
