@@ -87,6 +87,21 @@ describe('a script', function()
     assert.is_nil(io.open(dir .. '/wrong'))
   end)
 
+  it('builds a model that keeps its options, and sets its mode', function()
+    local Keeping = tk.nn.class('Keeping')
+    local recipe = tk.recipe{name = 'Keeping', build = function(d, o)
+      return setmetatable({o = o, list = {tk.nn.Dropout(0.5)}, users = tk.nn.Embedding(d.users, 4)},
+                          Keeping)
+    end}
+    local model = recipe.build(data, recipe:for_build(recipe:complete{}))
+    assert.is_true(model:train().list[1].training)
+    assert.is_false(model:eval().list[1].training)
+    assert.is_nil(rawget(model.o, 'training'))
+    assert.equal(1, #model:parameters())
+    assert.matches('recipe Keeping has no option layer; it has',
+                   message(function() return model.o.layer end))
+  end)
+
   it('trains without a folder, with options that are not complete', function()
     local recipe = recipe_file.load(file)
     local result = train.run(recipe, data, {epochs = 2, batch_size = 16}, {quiet = true})

@@ -272,6 +272,9 @@ describe('a run', function()
     shell.gives(1, again .. 'frozen=itms', 'option frozen: the model has no parameter itms; ' ..
                 'it has items.weight, users.weight\n$')
     shell.gives(1, again .. 'lr_of=items', "option lr_of: 'items' is not name:number\n$")
+    shell.gives(1, again .. 'lr_of=items:-1', '^tinykg: option lr_of: items: lr: %-1 is not')
+    shell.gives(1, again .. 'decay_of=items:-1',
+                '^tinykg: option decay_of: items: weight_decay: %-1 is not')
   end)
 
   it('averages gradients of batches as one batch as large', function()
