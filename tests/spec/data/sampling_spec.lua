@@ -73,7 +73,7 @@ describe('loader.sampler by a power of popularity', function()
     end
     local data = tk.data.load(fixtures.dir{['interactions.csv'] = rows})
     local known = data:known()
-    local user, users_of, knows = data.users - 1, {}, {} -- how many know an item; what the user does
+    local user, users_of, knows = data.users - 1, {}, {} -- how many know each
     for item = 0, data.items - 1 do users_of[item] = 0 end
     for i = 0, known.n - 1 do users_of[known.items[i]] = users_of[known.items[i]] + 1 end
     for i = known.offsets[user], known.offsets[user + 1] - 1 do knows[known.items[i]] = true end
