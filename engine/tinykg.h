@@ -191,10 +191,10 @@ int tkg_tensor_normal(tkg_tensor *tensor, double mean, double deviation, uint32_
  * a gradient that it had is released. */
 void tkg_tensor_set_parameter(tkg_tensor *tensor, int wanted);
 int tkg_tensor_is_parameter(const tkg_tensor *tensor);
-/* Sets how a parameter is updated, from the next step on, which gets a new plan: "lr" (a factor of
- * the optimizer's), "weight_decay" (instead of the optimizer's) or "frozen" (1: it gets no
- * gradient, loses the one that it has, and stays as it is). TKG_E_ARGUMENT for another option or a
- * negative value. */
+/* Sets how a parameter is updated, from the next step on: "lr" (a factor of the optimizer's),
+ * "weight_decay" (instead of the optimizer's; each other value is a new plan of the step) or
+ * "frozen" (1: it gets no gradient, loses the one that it has, and stays as it is; a new plan too).
+ * TKG_E_ARGUMENT for another option or a negative value. */
 int tkg_tensor_set_group(tkg_tensor *tensor, const char *option, double value);
 /* Keeps an f32 parameter in 16 bits (bf16), or in 32 again. Reading and writing it goes on in f32,
  * rounded to the nearest; adam's updates round at random, with noise that depends on `number`, so

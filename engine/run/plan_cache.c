@@ -34,14 +34,14 @@ static uint64_t hash_words(uint64_t h, const void *data, size_t bytes) {
   return h;
 }
 
-/* A hash of the rates and the decay of the parameters on a tape, which their updates contain. */
-static uint64_t hash_groups(const tkg_tape *tape) {
+/* A hash of the decay of the parameters on a tape, which their updates contain. */
+static uint64_t hash_decay(const tkg_tape *tape) {
   uint64_t hash = 0;
   for (int i = 0; i < tape->n; i++) {
     const tkg_tensor *t = tape->side[i].tensor;
     if (!t || !tape->nodes[i].parameter) continue;
-    const double group[] = {t->rate > 0 ? t->rate : 1, t->has_decay ? t->decay : -1};
-    hash = hash_words(hash, group, sizeof group);
+    const double decay = t->has_decay ? t->decay : -1;
+    hash = hash_words(hash, &decay, sizeof decay);
   }
   return hash;
 }
@@ -55,7 +55,7 @@ static tkg_plan key_of(const tkg_tape *tape, const tkg_request *request, const t
                                 o->weight_decay, o->momentum, o->decay_rank, o->clip};
     memcpy(key.constants, constants, sizeof key.constants);
     key.optimizer = o->serial;
-    key.groups = hash_groups(tape);
+    key.decay = hash_decay(tape);
   }
   key.hash = hash_words(14695981039346656037ULL, key.nodes, (size_t)key.n * sizeof *key.nodes);
   key.hash = hash_words(key.hash, &request->loss, sizeof request->loss);
@@ -100,7 +100,7 @@ static bool same_lines(const tkg_plan *plan, const tkg_tape *tape) {
 static bool fits(const tkg_plan *plan, const tkg_plan *key, const tkg_tape *tape) {
   const tkg_request *a = &plan->request, *b = &key->request;
   return plan->hash == key->hash && plan->n == key->n && a->loss == b->loss && a->n == b->n &&
-         plan->optimizer == key->optimizer && plan->groups == key->groups &&
+         plan->optimizer == key->optimizer && plan->decay == key->decay &&
          same_constants(plan, key) && same_policy(&plan->policy, &key->policy) &&
          same_bytes(a->outputs, b->outputs, (size_t)a->n * sizeof *a->outputs) &&
          same_bytes(plan->nodes, key->nodes, (size_t)plan->n * sizeof *plan->nodes) &&

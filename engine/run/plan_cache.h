@@ -17,7 +17,7 @@ typedef struct tkg_plan {
   int n;
   tkg_request request; /* its outputs are a copy; its optimizer may be gone */
   uint64_t optimizer;  /* the optimizer's serial number; 0: none */
-  uint64_t groups;     /* hash of what tkg_tensor_set_group has set of the parameters */
+  uint64_t decay;      /* hash of the parameters' own; their rates are set when it runs */
   double constants[TKG_OPTIMIZER_CONSTANTS]; /* options of the optimizer that nodes contain */
   tkg_policy policy;
   uint64_t last_use; /* the cache's clock then: the plan unused for longest is replaced */

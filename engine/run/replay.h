@@ -1,6 +1,7 @@
 /* Whether a plan's next run may be replayed. A device that queues can capture a run once and queue
  * it as a whole afterwards (backend.h). A capture holds addresses, so it is valid as long as they
- * are: those of the leaves, which the recipe chooses, and that of the arena. */
+ * are: those of the leaves, which the recipe chooses, and that of the arena. So are the rates of
+ * updates, which are arguments of kernels. */
 #ifndef TKG_REPLAY_H
 #define TKG_REPLAY_H
 

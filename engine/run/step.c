@@ -232,7 +232,8 @@ static int queue_all(const run *r) {
 
 /* ---- playing a run back ---- */
 
-/* The addresses that this run's ops use beside the plan's offsets, malloc'd; NULL: no memory. */
+/* The addresses that this run's ops use beside the plan's offsets, and the rates of its updates,
+ * malloc'd; NULL: no memory. */
 static const void **bound_to(const run *r, int *count) {
   const tkg_engine *engine = r->step->engine;
   const void **bound = malloc((2 * (size_t)r->p->tape->n + 3) * sizeof *bound);
@@ -241,9 +242,12 @@ static const void **bound_to(const run *r, int *count) {
   bound[(*count)++] = engine->arena;
   bound[(*count)++] = tkg_engine_precision(engine); /* one of three texts */
   bound[(*count)++] = engine->backend->prepared ? engine->backend->prepared() : NULL;
-  for (int i = 0; i < r->p->tape->n; i++)
-    if (r->p->tape->nodes[i].op == TKG_OP_LEAF || r->p->output_of[i] >= 0)
-      bound[(*count)++] = address(r, i);
+  for (int i = 0; i < r->p->tape->n; i++) {
+    const tkg_node *n = &r->p->tape->nodes[i];
+    if (n->op == TKG_OP_LEAF || r->p->output_of[i] >= 0) bound[(*count)++] = address(r, i);
+    if (!tkg__op_is(n->op, TKG_UPDATE)) continue;
+    memcpy(&bound[(*count)++], &n->f[TKG_UPDATE_RATE], sizeof *bound);
+  }
   return bound;
 }
 
@@ -339,6 +343,7 @@ static int queue_outputs(const run *r) {
 static int run_all(run *r) {
   char message[512];
   const tkg_backend *backend = r->step->engine->backend;
+  tkg__optimizer_set_rates(r->p->tape, r->p->storage);
   if (r->step->engine->plan_only) {
     r->copied = copy_outputs(r, false);
     return TKG_OK;

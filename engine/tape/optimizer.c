@@ -3,8 +3,8 @@
  * loss, without its activations. AdamW's is not: it multiplies p by 1 - lr decay before the step.
  * Parameters of less than decay_rank dimensions have none (2 leaves out biases). Adam's eps is that
  * of algorithm 1. If eps_hat is set, it is used instead and added before v is corrected for its
- * start at zero (Kingma & Ba, section 2; TensorFlow 1). A plan reads lr and t when it runs, as they
- * change between steps; the rest is part of its structure. */
+ * start at zero (Kingma & Ba, section 2; TensorFlow 1). A plan reads lr, t and the parameters'
+ * factors of lr when it runs, as they change between steps; the rest is part of its structure. */
 #include "optimizer.h"
 
 #include <float.h>
@@ -242,7 +242,14 @@ static void set_constants(const tkg_optimizer *o, const tkg_tensor *parameter, t
     n->f[0] = o->op == TKG_OP_SGD ? o->momentum : o->eps;
     n->f[1] = decay;
   }
-  n->f[TKG_UPDATE_RATE] = parameter->rate;
+}
+
+void tkg__optimizer_set_rates(tkg_tape *tape, const int32_t *storage) {
+  for (int i = 0; i < tape->n; i++) {
+    tkg_node *n = &tape->nodes[i];
+    if (!tkg__op_is(n->op, TKG_UPDATE)) continue;
+    n->f[TKG_UPDATE_RATE] = tape->side[storage[n->in[0]]].tensor->rate;
+  }
 }
 
 /* The op that updates a parameter, and its attributes: blocks where a format or a type asks for

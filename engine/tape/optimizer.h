@@ -50,4 +50,8 @@ bool tkg__updates_rows(const tkg_optimizer *o, const tkg_tensor *parameter);
 int tkg__optimizer_record(tkg_optimizer *o, tkg_tape *tape, tkg_tensor *parameter, int leaf,
                           int gradient, const tkg_rows *rows);
 
+/* Sets what multiplies the learning rate of each update on the tape of a program to what its
+ * parameter has now. `storage`: the node whose memory a node uses, of a parameter its leaf. */
+void tkg__optimizer_set_rates(tkg_tape *tape, const int32_t *storage);
+
 #endif

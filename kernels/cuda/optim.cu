@@ -128,12 +128,14 @@ static int adagrad_run(const tkg_call *c, cudaStream_t stream) {
 typedef struct update_list {
   int64_t n[TKG_MOST_OPS];
   update_arrays of[TKG_MOST_OPS];
+  float factor[TKG_MOST_OPS]; /* of the learning rate */
 } update_list;
 
 /* One row of blocks per parameter. */
 static __global__ void updates_kernel(TKG_CONSTANT(update_list) l, adam rule,
                                       const tkg_run_params *run, const unsigned *failed) {
   if (*failed) return;
+  rule.factor = l.factor[blockIdx.y];
   rule.read(run);
   for (int64_t i = tkg_first(); i < l.n[blockIdx.y]; i += tkg_stride())
     update_unit<1>(l.of[blockIdx.y], i, rule);
@@ -150,6 +152,7 @@ int tkg__run_updates(const tkg_tile_call *calls, int n, cudaStream_t stream) {
     l.n[k] = tkg__count(c->node);
     l.of[k] = {static_cast<float *>(c->data[0]), static_cast<float *>(c->data[2]),
                static_cast<float *>(c->data[3]), tkg_in<float>(c, 1)};
+    l.factor[k] = tkg_update_factor(c);
     if (l.n[k] > most) most = l.n[k];
   }
   tkg_shape shape = tkg_flat(most);

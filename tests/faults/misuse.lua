@@ -89,6 +89,7 @@ local data_set = tk.data.load('.')
 local OWNERS = {
   ['t:'] = function() return tk.tensor{{1, 2, 3}, {4, 5, 6}} end, ['graph:'] = new_graph,
   ['diffusion:'] = function() return tk.nn.Diffusion(3) end,
+  ['embedding:'] = function() return tk.nn.Embedding(4, 3) end,
   ['attention:'] = function() return tk.attention.new(new_graph()) end,
   ['step:'] = function() return tk.step(function(x) return (x or tk.ones(1)):sum() end) end,
   ['optimizer:'] = function() return tk.optim.adam() end, ['module:'] = module,

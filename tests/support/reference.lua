@@ -334,55 +334,63 @@ ops.sum = {
   end,
 }
 
---- The place of the largest of n numbers `inner` apart; of equal ones, the first.
-local function largest_at(p, first, n, inner)
+--- The place of the largest (sign 1) or smallest (-1) of n numbers `inner` apart; of equal ones,
+--- the first.
+local function extreme_at(sign, p, first, n, inner)
   local best = first
   for k = 1, n - 1 do
-    if p[first + k * inner] > p[best] then best = first + k * inner end
+    if sign * p[first + k * inner] > sign * p[best] then best = first + k * inner end
   end
   return best
 end
 
---- Whether the largest is larger than the others by more than rounding.
-local function leads(p, q, first, n, inner, near)
-  local best = largest_at(p, first, n, inner)
+--- Whether that number is apart from the others by more than rounding.
+local function leads(sign, p, q, first, n, inner, near)
+  local best = extreme_at(sign, p, first, n, inner)
   for k = 0, n - 1 do
     local at = first + k * inner
-    if at ~= best and p[best] - p[at] < near and not (p[best] == p[at] and q[best] == q[at]) then
+    local ahead = sign * (p[best] - p[at])
+    if at ~= best and ahead < near and not (p[best] == p[at] and q[best] == q[at]) then
       return false
     end
   end
   return true
 end
 
-ops.max = {
-  exact = true,
-  forward = function(a, x)
-    local outer, n, inner = around(x[1].shape, a.dim)
-    local o = new(a.dim and with(x[1].shape, a.dim) or {})
-    o.at = arrays.ints(o.n + 1)
-    for b = 0, outer - 1 do
-      for i = 0, inner - 1 do
-        local at = largest_at(x[1].v, b * n * inner + i, n, inner)
-        o.at[b * inner + i], o.v[b * inner + i] = at, x[1].v[at]
+local function extreme(sign)
+  return {
+    exact = true,
+    forward = function(a, x)
+      local outer, n, inner = around(x[1].shape, a.dim)
+      local o = new(a.dim and with(x[1].shape, a.dim) or {})
+      o.at = arrays.ints(o.n + 1)
+      for b = 0, outer - 1 do
+        for i = 0, inner - 1 do
+          local at = extreme_at(sign, x[1].v, b * n * inner + i, n, inner)
+          o.at[b * inner + i], o.v[b * inner + i] = at, x[1].v[at]
+        end
       end
-    end
-    return o
-  end,
-  backward = function(_, o, x)
-    for i = 0, o.n - 1 do x[1].g[o.at[i]] = x[1].g[o.at[i]] + o.g[i] end
-  end,
-  margin = function(a, x, y)
-    local outer, n, inner = around(x[1].shape, a.dim)
-    local near = 1e-4 * arrays.largest(x[1])
-    for b = 0, outer - 1 do
-      for i = 0, inner - 1 do
-        if not leads(x[1].v, y[1].v, b * n * inner + i, n, inner, near) then return false end
+      return o
+    end,
+    backward = function(_, o, x)
+      for i = 0, o.n - 1 do x[1].g[o.at[i]] = x[1].g[o.at[i]] + o.g[i] end
+    end,
+    margin = function(a, x, y)
+      local outer, n, inner = around(x[1].shape, a.dim)
+      local near = 1e-4 * arrays.largest(x[1])
+      for b = 0, outer - 1 do
+        for i = 0, inner - 1 do
+          if not leads(sign, x[1].v, y[1].v, b * n * inner + i, n, inner, near) then
+            return false
+          end
+        end
       end
-    end
-    return true
-  end,
-}
+      return true
+    end,
+  }
+end
+
+ops.max, ops.min = extreme(1), extreme(-1)
 
 --- Places of the n numbers from `first` on, the largest first; of equal ones, the first.
 local function order_of(p, first, n)

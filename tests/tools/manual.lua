@@ -69,6 +69,8 @@ local SECTIONS = {
    fields = {'engine/optim', 'Optimizer'}},
   {'tk.nn', 'tk.nn.', tk.nn},
   {'Methods of modules', 'module:', tk.nn.Module},
+  {'Methods of embeddings', 'embedding:', getmetatable(tk.nn.Embedding(1, 1)),
+   'load load_pretrained'},
   {'Methods of diffusions', 'diffusion:', getmetatable(tk.nn.Diffusion(2)),
    fields = {'nn/diffusion', 'Diffusion'}},
   {'Methods of rankers', 'model:', tk.nn.Ranker, about = docs.of_file('lua/tinykg/nn/ranker.lua')},
@@ -86,6 +88,7 @@ local SECTIONS = {
   {'Runs', 'tk.', tk, 'open recommend explain', classes = {'run/open', 'OpenRun'}},
   {'Runs by their modules', '', RUNS,
    "require('tinykg.run') require('tinykg.train').run require('tinykg.train.evaluate').model",
+   classes = {'run/init', 'tinykg.RunOptions', 'tinykg.RunSettings'},
    about = 'What the command line is made of, for scripts of one\'s own.'},
   {'The session', 'tk.', tk, 'seed device threads precision replay check memory'},
 }

@@ -131,11 +131,15 @@ local BOOLEAN = 'a %s b or a %s b of tensors: write a:%s(b) or a:%s(b). Lua make
 function Tensor.__lt() fail(BOOLEAN, '<', '>', 'lt', 'gt') end
 function Tensor.__le() fail(BOOLEAN, '<=', '>=', 'le', 'ge') end
 
---- a where condition is above 0, else b; all broadcast. What is not chosen gets a gradient of 0,
---- and no NaN of it is seen. Backward keeps one bit per element of the condition.
+--- a where condition is above 0, else b; all broadcast. What is not chosen may be NaN or infinite:
+--- the result does not show it, and its gradient is 0. The ops that computed it multiply that 0 by
+--- their derivative: where this is infinite or NaN, as log's at 0, the gradient of their input is
+--- NaN. So choose their input, too. Backward keeps one bit per element of the condition.
 ---
----   local x = tk.tensor{-1, 4}
----   print(table.concat(tk.where(x:gt(0), x, x * .5):totable(), ' '))    --> -0.5 4
+---   local x = tk.parameter(tk.tensor{0, 4})
+---   local positive = x:gt(0)
+---   tk.where(positive, tk.where(positive, x, 1):log(), 3 * x):sum():backward()
+---   print(table.concat(x.grad:totable(), ' '))    --> 3 0.25
 ---@param condition Tensor f32, as gt, eq and others give ---@param a Tensor|number
 ---@param b Tensor|number ---@return Tensor
 function ops.where(condition, a, b)
@@ -207,6 +211,24 @@ function methods:max(dim)
   local shape = self:size()
   shape[rank] = nil
   return record('take', nil, x, at:reshape(-1, 1)):reshape(shape), at:reshape(shape)
+end
+
+--- The smallest element of all, or along the last dimension, or along the first of a matrix. The
+--- first of equal ones; the gradient goes to it alone.
+---
+---   local values, at = tk.tensor{{3, 1, 2}, {-1, 5, -1}}:min(2)
+---   print(table.concat(values:totable(), ' '))    --> 1 -1
+---   print(table.concat(at:totable(), ' '))        --> 1 0
+---@param dim? integer ---@return Tensor values, Tensor positions 0-based int32
+function methods:min(dim)
+  local rank = self:rank()
+  local along = not dim or dim == rank or dim == -1 or rank == 2 and dim == 1
+  if not along then fail('min: the last dimension, or the first of a matrix') end
+  if self:count() == 0 then
+    fail('min: f32 [%s] has no elements', table.concat(self:size(), ', '))
+  end
+  local values, at = (-self):max(dim)
+  return -values, at
 end
 
 --- Row by row: the sum over the last dimension of a * b.

@@ -29,8 +29,9 @@ end
 
 local GROUP = {lr = 'number', weight_decay = 'number', frozen = 'boolean'}
 
---- Sets how parameters are updated, by any optimizer, from the next step on. Each new setting is a
---- new plan of the step: change the optimizer's `lr`, not a group's, at every step.
+--- Sets how parameters are updated, by any optimizer, from the next step on. `lr` may be another at
+--- every step, though a GPU replays a step (tk.replay) only with the rates that it had. Each new
+--- weight_decay is a new plan of the step.
 ---
 ---   local w = tk.parameter(tk.ones(2))
 ---   tk.optim.group({w}, {lr = 0.1, weight_decay = 0})

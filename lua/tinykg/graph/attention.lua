@@ -106,9 +106,18 @@ end
 
 local AT_ONCE = 8192 -- heads that are projected together, where no gradient goes back
 
+--- Errors: w and r have not a matrix and a row for each relation of the graph.
+local function check_relations(self, w, r)
+  local n, of_w, of_r = self.graph.relations, w:size(), r:size()
+  if #of_w == 3 and #of_r == 2 and of_w[1] >= n and of_r[1] >= n then return end
+  runtime.fail('attention: w [%s] and r [%s], expected [%d, d, k] and [%d, k] for the %d relations '
+    .. 'of the graph', table.concat(of_w, ', '), table.concat(of_r, ', '), n, n, n)
+end
+
 --- Scores by a list of heads, which must live until they are computed.
 ---@param at_once integer heads of a relation at a time
 local function scores_with(self, list, x, w, r, at_once)
+  check_relations(self, w, r)
   local scores = ops.full(0, self.graph.edges)
   for _, part in ipairs(self.parts) do
     local at = part.relation + 1

@@ -88,8 +88,15 @@ function Module:state()
   return state
 end
 
+--- Whether a table has the functions of modules: no list of them, nor the options of a recipe,
+--- which have only what it lists.
+local function is_module(x)
+  local meta = getmetatable(x)
+  return not (meta and meta.options_of) and type(x.eval) == 'function'
+end
+
 local function set_mode(self, training, seen)
-  if type(self.eval) == 'function' then self.training = training end -- no list of modules
+  if is_module(self) then self.training = training end
   for _, value in pairs(self) do
     if type(value) == 'table' and not tensor.is(value) and not seen[value] then
       seen[value] = true

@@ -1,5 +1,6 @@
 --- A run: trains one recipe with one seed and writes a folder, whose files tinykg.run.folder lists.
 local lfs = require 'lfs'
+local arguments = require 'tinykg.base.arguments'
 local tables = require 'tinykg.base.tables'
 local terminal = require 'tinykg.base.terminal'
 local advice = require 'tinykg.run.advice'
@@ -22,8 +23,10 @@ local output_folder = require 'tinykg.run.output_folder'
 local parameters = require 'tinykg.run.folder.parameters'
 local per_user = require 'tinykg.run.folder.per_user'
 local ranks = require 'tinykg.engine.ranks'
+local recipe_file = require 'tinykg.train.recipe_file'
 local resume = require 'tinykg.run.resume'
 local runtime = require 'tinykg.engine.runtime'
+local saving = require 'tinykg.run.folder.saving'
 local scale = require 'tinykg.train.start.scale'
 local C = require 'tinykg.engine.lib'
 local sha256 = require 'tinykg.engine.sha256'
@@ -62,58 +65,6 @@ local function summary_of(o, data, result, load_s, exact)
           valid = result.valid, test = result.test, popularity = result.popularity,
           memory = result.memory, kept = result.kept, time = result.time,
           columns = memory_columns.of(result, exact)}
-end
-
--- ---- checkpoints ----
-
--- Within an epoch, a checkpoint is written every five minutes (or --checkpoint); between epochs
--- when the parameters are the best so far, else so seldom that writing takes at most 1/20 of the
--- time.
-local WITHIN, SHARE = 300, 20
-
---- Saves the state of a run until it has ended: then the run gets the parameters of its best epoch.
---- What depends on the clock is decided by all ranks together.
----@return table {now(), within(), between(better), last()}
-local function saver(path, run, within)
-  local baseline = checkpoint.baseline(run.model)
-  local saved, cost, ended, state = clock.now(), 0, false, nil
-  local self = {}
-  local function where() return run.at.epoch .. ':' .. run:steps() end
-  function self.now()
-    if ended or run.at.beginning then return end -- begin_epoch may have done half of its work
-    local started = clock.now()
-    checkpoint.write(path, run, baseline)
-    saved, state = clock.now(), where()
-    cost = saved - started
-  end
-  function self.within()
-    if ranks.any(clock.now() - saved >= (within or WITHIN)) then self.now() end
-  end
-  function self.between(better)
-    if ranks.any(better or clock.now() - saved > SHARE * cost) then self.now() end
-  end
-  function self.last()
-    if state ~= where() then self.now() end -- a second equal one would replace the older one
-    ended = true
-  end
-  return self
-end
-
---- Saves and loads the best parameters in the folder. Loading raises one line where they are of
---- another epoch: the run ended before a later one, of which the file is, was the best again.
-local function keeper(path, recipe)
-  local file = path .. '/best.safetensors'
-  return {
-    save = function(model, epoch)
-      parameters.write(file, model, {recipe = recipe.name, epoch = tostring(epoch)})
-    end,
-    load = function(model, epoch)
-      local of = tonumber(parameters.read(file, model).epoch)
-      if not of or of == epoch then return end
-      error(('%s is of epoch %d, the best epoch is %d, whose parameters are gone: --resume with '
-        .. 'more epochs or patience'):format(file, of, epoch), 0)
-    end,
-  }
 end
 
 -- ---- the run ----
@@ -269,24 +220,6 @@ local function restore(o, path, run)
     at.done > 0 and (', %sstep %d'):format(run.phases[at.phase].label, at.done) or ''))
 end
 
-local SEEN = 60 -- seconds after which an epoch is shown that was not validated
-
---- Returns a function that prints the line of an epoch that was validated, or that is the first in
---- a minute: log.jsonl has all. What the star means is said once.
-local function epoch_printer()
-  local last, told = clock.now(), false
-  return function(record, better, metric)
-    if better == nil and clock.now() - last < SEEN then return end
-    last = clock.now()
-    if record.valid and not told then
-      print(messages.star(metric))
-      told = true
-    end
-    local line = messages.epoch(record, better, metric)
-    print(better and terminal.paint(line, 'green', 1) or line)
-  end
-end
-
 --- Makes the run with callbacks that write to its folder.
 local function set_up(o, data, path, resuming)
   local s, save, log, events = o.settings, nil, nil, nil
@@ -294,10 +227,10 @@ local function set_up(o, data, path, resuming)
   local quiet = s.quiet or s.silent
   local settings = {bits = s.bits, value_bits = s.value_bits, rounding = s.rounding,
                     steps = s.steps, small = s.small, evaluation = s.evaluation, check = s.check,
-                    quiet = quiet, best = keeper(path, o.recipe)}
+                    quiet = quiet, best = saving.best(path, o.recipe)}
   settings.on_step = function() save.within() end
   settings.on_end = function() save.last() end
-  local show = not quiet and epoch_printer() or function() end
+  local show = not quiet and messages.printer() or function() end
   settings.on_epoch = function(record, better, run)
     log(record)
     keep_ways()
@@ -306,7 +239,7 @@ local function set_up(o, data, path, resuming)
     show(record, better, run.metric)
   end
   local run = train.new(o.recipe, data, o.options, settings)
-  save = saver(path, run, s.checkpoint)
+  save = saving.state(path, run, s.checkpoint)
   if resuming then restore(o, path, run) else folder.fresh(path) end
   if s.extend and run.at.phase == 0 and run.at.epoch == 1 then
     local text = extend(s.extend, run.model, data)
@@ -420,9 +353,8 @@ local function open_folder(o)
   return opened.path, opened.resuming, unlock
 end
 
-local function run_once(o)
-  tk.seed(o.seed)
-  local path, resuming, unlock = open_folder(o)
+--- The run in its folder, which is locked. ---@return table summary
+local function run_in(path, o, resuming)
   local loud = not o.settings.silent
   if resuming then as_it_was(o, path) end
   local summary = resuming and summary_if_done(path, o)
@@ -457,22 +389,94 @@ local function run_once(o)
     if #o.phases > 1 then print('phase ' .. phase.name .. ':') end
     print(phase.step:report())
   end
-  o.phases = nil
+  return summary
+end
+
+--- Opens the folder, runs, and unlocks the folder, whether the run ended or raised an error.
+local function run_once(o)
+  tk.seed(o.seed)
+  local path, resuming, unlock = open_folder(o)
+  local ok, summary = xpcall(run_in, source_line.handler, path, o, resuming)
   unlock()
+  if not ok then error(summary, 0) end
   return summary, path
 end
 
---- Runs and returns summary.json. Frees the run's tensors before the next run. Fields of o:
---- recipe, text and path of its file; data (a folder); data_options (the seed of the split is 0 by
---- default); options; seed; settings: bits or 'auto', budget in bytes, rounding, quiet, silent,
---- report, profile, steps, tensorboard, check, checkpoint (seconds within an epoch);
---- out: a folder; by default one that is named after `given` and `data_given`, the given options;
---- resume: true goes on with the run in the folder and raises an error for another configuration;
---- 'if the same' begins a new run then; from = 'last-1' goes on from the older checkpoint;
---- force moves the files of another run to previous/; without it another run is an error.
+-- ---- what a script gives ----
+
+---@class tinykg.RunOptions
+---@field recipe Recipe|string the path of its file, or a recipe with the two fields below
+---@field path? string of the recipe's file, if `recipe` is none
+---@field text? string of that file; the run's folder keeps it
+---@field data string the folder of the data set
+---@field data_options? table as of tk.data.load; the seed of the split is 0 by default
+---@field options? table of the recipe, by name; those that are not given have their defaults
+---@field seed? integer of training, 1
+---@field settings? tinykg.RunSettings
+---@field out? string the run's folder; by default runs/NAME, with recipe, data and settings in it
+---@field given? table options that are in that name
+---@field data_given? table options of the data that are in that name
+---@field resume? boolean|string true: goes on with the run that is in the folder, and raises
+---  an error if that has another configuration; 'if the same': begins a new run then
+---@field from? 'last'|'last-1' with resume: the checkpoint to go on from
+---@field force? boolean moves the files of another run to previous/; else that run is an error
+
+---@class tinykg.RunSettings
+---@field bits? integer|'auto' of kept values, 32; 'auto': the most that fit
+---@field budget? number bytes that the whole run may take
+---@field rounding? string 'dither' by default
+---@field small? number as of tk.step
+---@field steps? integer of each epoch, at most
+---@field checkpoint? number seconds within an epoch from one checkpoint to the next, 300
+---@field extend? string folder of a run whose parameters this one begins with
+---@field check? boolean look for NaN and infinity after each op
+---@field tensorboard? boolean write event files
+---@field profile? boolean print and write where the time goes
+---@field report? boolean print what each step keeps for backward
+---@field quiet? boolean print the result alone
+---@field silent? boolean print nothing
+
+local NAMES = 'recipe path text data data_options options seed settings out given data_given ' ..
+              'resume from force'
+local SETTINGS = 'bits budget rounding small steps checkpoint extend check tensorboard profile ' ..
+                 'report quiet silent sensitivity device_memory'
+
+--- A copy of a script's table, with what it left out. Errors: names that there are not, a recipe
+--- without its file, wrong options.
+local function completed(o)
+  runtime.options('run', o, NAMES)
+  local settings = o.settings or {}
+  -- Those of the command line hold all that was given there.
+  if not settings.arguments then runtime.options('run: settings', settings, SETTINGS) end
+  o = tables.merged(o)
+  if type(o.recipe) == 'string' then
+    local path = recipe_file.locate(o.recipe)
+    o.recipe, o.text = recipe_file.load(path)
+    o.path = path
+  elseif type(o.recipe) ~= 'table' or not o.recipe.complete then
+    runtime.fail("run: recipe is %s, expected a recipe, or the path of a recipe's file",
+                 o.recipe == nil and 'nil' or 'a ' .. type(o.recipe))
+  elseif not o.path or not o.text then
+    runtime.fail("run: %s is nil: the recipe's file is kept in the folder of the run: give path "
+                 .. 'and text of it, or its path as recipe', o.path and 'text' or 'path')
+  end
+  o.options = train.options(o.recipe, o.options)
+  o.seed, o.data_options = o.seed or 1, o.data_options or {}
+  o.settings = tables.merged({bits = settings.budget and 'auto' or 32, rounding = 'dither'},
+                             settings)
+  return o
+end
+
+--- Trains one recipe with one seed, writes the folder of the run and returns what its summary.json
+--- has: `require('tinykg.run'){recipe = 'kgin', data = 'cinema', options = {epochs = 2},
+--- settings = {bits = 2, quiet = true}}`. The folder is locked meanwhile, and free again after an
+--- error. Frees the run's tensors.
+---@param o tinykg.RunOptions
 ---@return table summary, string folder
-return function(o)
-  local summary, path = run_once(o)
+local function run(o)
+  local summary, path = run_once(completed(o))
   runtime.collect(true)
   return summary, path
 end
+
+return arguments.checked(run, 'run')

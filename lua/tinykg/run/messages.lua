@@ -1,8 +1,10 @@
 --- Texts that a run prints.
+local clock = require 'tinykg.base.clock'
 local format = require 'tinykg.base.format'
 local memory_columns = require 'tinykg.train.memory.columns'
 local statistics = require 'tinykg.train.statistics'
 local tables = require 'tinykg.base.tables'
+local terminal = require 'tinykg.base.terminal'
 
 local messages = {}
 
@@ -98,6 +100,24 @@ end
 
 --- What a star means. ---@param metric string
 function messages.star(metric) return ('* the best epoch so far, by valid %s'):format(metric) end
+
+local SEEN = 60 -- seconds after which an epoch is shown that was not validated
+
+--- A function that prints the line of an epoch that was validated, or that is the first in
+--- a minute: log.jsonl has all. What the star means is said once.
+function messages.printer()
+  local last, told = clock.now(), false
+  return function(record, better, metric)
+    if better == nil and clock.now() - last < SEEN then return end
+    last = clock.now()
+    if record.valid and not told then
+      print(messages.star(metric))
+      told = true
+    end
+    local line = messages.epoch(record, better, metric)
+    print(better and terminal.paint(line, 'green', 1) or line)
+  end
+end
 
 --- Metrics of the parts of a run as a table, a column per part.
 local function table_of(summary)

@@ -74,7 +74,27 @@ local function occupied(path, config, text, recipe)
     .. 'begins anew'
 end
 
---- Opens the folder of a run and locks it.
+--- Whether a run goes on with what its folder has. Raises one line where it must not begin there.
+local function goes_on(path, o, config)
+  if folder.has(path, folder.SWEEP) then
+    error(path .. ': holds a sweep; a run needs a folder of its own', 0)
+  end
+  if o.force then return false end
+  if o.resume and folder.has(path, 'config.json') then
+    local why = resume.differs(path, config, o.text, o.recipe)
+    if not why then
+      folder.tidy(path)
+      return true
+    elseif o.resume ~= 'if the same' then
+      error(('%s: cannot go on: %s (another --out begins anew)'):format(path, why), 0)
+    end
+  end
+  local why = occupied(path, config, o.text, o.recipe)
+  if why then error(path .. ': ' .. why, 0) end
+  return false
+end
+
+--- Opens the folder of a run and locks it; after an error it is not locked.
 ---@param o table options of tinykg.run ---@param config table the future config.json
 ---@return string path, boolean resuming, fun() unlock
 function output_folder.open(o, config)
@@ -84,22 +104,12 @@ function output_folder.open(o, config)
   local path = o.out or folder.claim(default_name(o))
   must(atomic_file.mkdirs(path))
   local unlock = folder.lock(path)
-  if folder.has(path, folder.SWEEP) then
-    error(path .. ': holds a sweep; a run needs a folder of its own', 0)
+  local ok, resuming = pcall(goes_on, path, o, config)
+  if not ok then
+    unlock()
+    error(resuming, 0)
   end
-  if o.force then return path, false, unlock end
-  if o.resume and folder.has(path, 'config.json') then
-    local why = resume.differs(path, config, o.text, o.recipe)
-    if not why then
-      folder.tidy(path)
-      return path, true, unlock
-    elseif o.resume ~= 'if the same' then
-      error(('%s: cannot go on: %s (another --out begins anew)'):format(path, why), 0)
-    end
-  end
-  local why = occupied(path, config, o.text, o.recipe)
-  if why then error(path .. ': ' .. why, 0) end
-  return path, false, unlock
+  return path, resuming, unlock
 end
 
 --- The options of a run's data set with the seed of its split: that of the resumed run, else 0. It

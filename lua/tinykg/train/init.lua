@@ -1,9 +1,11 @@
 --- Trains a recipe's model: epochs of its phases, validation, early stopping, the best parameters,
 --- figures.
+local arguments = require 'tinykg.base.arguments'
 local tables = require 'tinykg.base.tables'
 local C = require 'tinykg.engine.lib'
 local average_of = require 'tinykg.train.average'
 local source_line = require 'tinykg.base.source_line'
+local check_record = require 'tinykg.train.epoch.check_record'
 local clock = require 'tinykg.base.clock'
 local evaluate = require 'tinykg.train.evaluate'
 local format = require 'tinykg.base.format'
@@ -377,25 +379,14 @@ function Run:keep()
   averaged(self, function() self.keeper.save(self.model, self.best.epoch) end)
 end
 
---- Errors: on_epoch put something into its record that has no place in JSON.
-local function check_record(record)
-  for name, value in pairs(record) do
-    local kind = tensor.is(value) and 'tensor' or type(value)
-    if kind ~= 'table' and kind ~= 'number' and kind ~= 'string' and kind ~= 'boolean' then
-      runtime.fail('on_epoch: record.%s is a %s, expected a number: item() gives a tensor\'s',
-                   tostring(name), kind)
-    end
-  end
-end
-
 --- Calls the model's on_epoch. An interrupted one may have done half of its work: the state is not
 --- saved then.
 local function tell(self, record)
-  local hook = self.model.on_epoch
+  local hook, was = self.model.on_epoch, tables.merged(record)
   if not hook then return end
   self.at.beginning = true
   source_line.within(hook, hook, self.model, record)
-  source_line.within(hook, check_record, record)
+  source_line.within(hook, check_record, record, was)
   self.at.beginning = nil
 end
 
@@ -450,13 +441,31 @@ function Run:train()
   return result
 end
 
+--- The options of a recipe: those of Recipe:complete as they are, others completed.
+---@param recipe Recipe ---@param o? table ---@return table
+function train.options(recipe, o)
+  if (getmetatable(o) or {}).asked then return o end
+  local ok, made = pcall(recipe.complete, recipe, o or {})
+  if not ok then runtime.fail('%s', made) end
+  return made
+end
+
+local SETTINGS = 'bits value_bits rounding small quiet steps k check evaluation best on_epoch ' ..
+                 'on_step on_end'
+
 --- Trains a recipe. settings: bits, rounding, small, quiet, steps (at most, per phase and epoch),
 --- k, and on_epoch(record, better, run), called after each epoch; on_step(run), called every few
 --- steps; on_end(run), called before the best parameters replace the last; best {save(model,
 --- epoch), load(model, epoch)}, which keeps the best parameters, by default in memory.
+---@param recipe Recipe ---@param data tinykg.Data
+---@param o? table options of the recipe, by name; those that are not given have their defaults
+---@param settings? table
 ---@return table result as Run:train
 function train.run(recipe, data, o, settings)
-  return train.new(recipe, data, o, settings):train()
+  runtime.options('train.run: settings', settings, SETTINGS)
+  return train.new(recipe, data, train.options(recipe, o), settings or {}):train()
 end
+
+train.run = arguments.checked(train.run, 'train.run')
 
 return train

@@ -283,11 +283,13 @@ end
 ---@param o table of complete ---@return table
 function Recipe:for_build(o)
   local meta = getmetatable(o)
-  return setmetatable(tables.merged(o), {asked = meta and meta.asked, __index = function(_, name)
+  local guard = {asked = meta and meta.asked, options_of = self.name}
+  function guard.__index(_, name)
     if type(name) ~= 'string' or find(self, name) or name == 'preset' then return nil end
     runtime.fail('recipe %s has no option %s%s', self.name, name,
                  close_word.among(name, names(self)))
-  end})
+  end
+  return setmetatable(tables.merged(o), guard)
 end
 
 --- The text of `tinykg run RECIPE --help`. ---@return string

@@ -198,15 +198,15 @@ end)
 
 -- ---- reductions ----
 
-for _, name in ipairs{'sum', 'mean', 'max'} do
+for _, name in ipairs{'sum', 'mean', 'max', 'min'} do
   form(name, 1.5, function(g)
     local i = g:any()
-    local rank = #g:shape(i)
-    if name == 'max' and arrays.count(g:shape(i)) == 0 then return nil end
+    local rank, chooses = #g:shape(i), name == 'max' or name == 'min'
+    if chooses and arrays.count(g:shape(i)) == 0 then return nil end
     local dim = not g.r:one_in(4) and rank > 0 and g.r:from(1, rank) or nil
-    if name == 'max' and dim and dim ~= rank and not (dim == 1 and rank == 2) then dim = rank end
-    local said = dim and g.r:one_in(3) and name ~= 'max' and dim - rank - 1 or dim
-    local at = g:add(name == 'max' and 'max' or 'sum', {i}, ('$1:%s(%s)'):format(name, said or ''),
+    if chooses and dim and dim ~= rank and not (dim == 1 and rank == 2) then dim = rank end
+    local said = dim and g.r:one_in(3) and not chooses and dim - rank - 1 or dim
+    local at = g:add(chooses and name or 'sum', {i}, ('$1:%s(%s)'):format(name, said or ''),
                      {dim = dim, mean = name == 'mean'})
     if at and dim and g.r:one_in(2) then -- as a column or a row, to be broadcast
       local shape = {unpack(g:shape(i))}

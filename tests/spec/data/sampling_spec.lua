@@ -63,6 +63,40 @@ describe('loader.sampler', function()
   end)
 end)
 
+describe('loader.sampler by a power of popularity', function()
+  teardown(fixtures.clean)
+
+  it('draws items as often as that says', function()
+    local rows = {'user,item'}
+    for item = 1, 6 do
+      for k = 1, item ^ 2 do rows[#rows + 1] = ('u%d,i%d'):format(k, item) end
+    end
+    local data = tk.data.load(fixtures.dir{['interactions.csv'] = rows})
+    local known = data:known()
+    local user, users_of, knows = data.users - 1, {}, {} -- how many know each
+    for item = 0, data.items - 1 do users_of[item] = 0 end
+    for i = 0, known.n - 1 do users_of[known.items[i]] = users_of[known.items[i]] + 1 end
+    for i = known.offsets[user], known.offsets[user + 1] - 1 do knows[known.items[i]] = true end
+    for _, by in ipairs{'popularity', 1, 0.5, 0} do
+      local power, n, counts, sum = by == 'popularity' and 1 or by, 60000, {}, 0
+      tk.seed(5)
+      local items = tk.no_grad(tk.loader.sampler(data, n, by), tk.ids{user}):totable()[1]
+      for _, item in ipairs(items) do counts[item] = (counts[item] or 0) + 1 end
+      for item, times in pairs(users_of) do
+        if not knows[item] then sum = sum + times ^ power end
+      end
+      for item, times in pairs(users_of) do
+        local expected = knows[item] and 0 or n * times ^ power / sum
+        assert.near(expected, counts[item] or 0, 5 * math.sqrt(expected))
+      end
+    end
+    for _, by in ipairs{'popular', -1, math.huge, 0 / 0} do
+      assert.matches("negative sampling: '.*' is not uniform, popularity or a power of it from 0",
+                     fixtures.message(tk.loader.sampler, data, 2, by))
+    end
+  end)
+end)
+
 describe('loader.rank_pairs', function()
   it('scores all items for each user, as many users at once as fit', function()
     for floats, parts in pairs{[1] = 1, [2 ^ 18] = 3, [2 ^ 21] = 5} do

@@ -76,6 +76,8 @@ local RECORDING = {
   {function() return (a34:mean(0)) end, 'mean: dimension 0 of a tensor with 2'},
   {function() return (cube:max(1)) end, 'max: the last dimension'},
   {function() return (tk.zeros(3, 0):max(2)) end, 'max: f32 [3, 0] has no elements'},
+  {function() return (cube:min(1)) end, 'min: the last dimension'},
+  {function() return (tk.zeros(3, 0):min(2)) end, 'min: f32 [3, 0] has no elements'},
   {function() return (a34:dropout(1)) end, 'dropout: 1 is not in [0, 1)'},
   {function() return (tk.dot(a34, a35)) end, 'dot: f32 [3, 4] and f32 [3, 5] do not fit'},
   {function() return (tk.dot(scalar, scalar)) end, 'dot: f32 [] does not fit', 'no rows'},

@@ -32,7 +32,7 @@ local function train(replay, batches, options, between)
   local losses = {}
   for i, batch in ipairs(batches) do
     if not options.fresh then ids:write(batch) else ids = tk.ids(batch) end
-    if between then between(i, opt, step) end
+    if between then between(i, opt, step, dense) end
     losses[i] = step(ids)
   end
   tk.replay(true)
@@ -86,6 +86,27 @@ for _, device in ipairs(DEVICES) do
       } do
         same(train(false, batches, {optimizer = make()}),
              train(true, batches, {optimizer = make()}))
+      end
+    end)
+
+    it('with rates of a parameter that change, for a while at each step', function()
+      if not open(device) then return end
+      local function change(i, _, _, dense)
+        if i >= 4 and i <= 7 then tk.optim.group({dense}, {lr = 1 / i}) end
+      end
+      local batches = some_batches(12)
+      for _, make in ipairs{
+        function() return tk.optim.sgd{lr = 0.1} end,
+        function() return tk.optim.adagrad{lr = 0.1} end,
+        function() return tk.optim.adam{lr = 0.05} end,
+        function() return tk.optim.adam{lr = 0.05, bits = 8, lazy = true} end,
+      } do
+        local plain = train(false, batches, {optimizer = make()}, change)
+        local replayed = train(true, batches, {optimizer = make()}, change)
+        same(plain, replayed)
+        assert.equal(can and 7 or 0, replayed.replayed) -- not 1, and not 4 to 7
+        assert.equal(1, replayed.step:figure 'plans')
+        assert.is_true(train(true, batches, {optimizer = make()}).dense ~= replayed.dense)
       end
     end)
 

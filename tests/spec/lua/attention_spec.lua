@@ -101,6 +101,18 @@ describe('attention', function()
                    fixtures.message(graph.softmax, graph, scores, {parallel = true}))
   end)
 
+  it('says that relations have no matrix or no row', function()
+    local few = tk.attention.new(tk.graph{head = {0, 1}, relation = {0, 1}, tail = {1, 2},
+                                          nodes = 3, relations = 2})
+    for _, sizes in ipairs{{{1, 4, 4}, {2, 4}}, {{2, 4, 4}, {1, 4}}, {{2, 4}, {2, 4}}} do
+      local found = fixtures.message(few.scores, few, tk.ones(3, 4), tk.ones(unpack(sizes[1])),
+                                     tk.ones(unpack(sizes[2])))
+      assert.truthy(found:find(('attention: w [%s] and r [%s], expected [2, d, k] and [2, k] for '
+        .. 'the 2 relations'):format(table.concat(sizes[1], ', '), table.concat(sizes[2], ', ')),
+        1, true), found)
+    end
+  end)
+
   it('scores each edge as the equation does, in the graph\'s order', function()
     for _, one_way in ipairs{false, true} do
       local attention = tk.attention.new(graph, {one_way = one_way})

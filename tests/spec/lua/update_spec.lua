@@ -194,15 +194,27 @@ describe('a group of parameters', function()
     step(tk.ids{6, 7})
     tk.optim.group({rows}, {lr = 0.25})
     step(tk.ids{6, 7})
-    assert.equal(3, step:figure 'plans') -- two sizes at the second rate; nothing new the third time
     tk.optim.group({rows}, {lr = 1})
     step(tk.ids{8, 8, 9})
-    assert.equal(3, step:figure 'plans') -- the first one again
+    assert.equal(2, step:figure 'plans') -- one for each size, whatever the rate
     local first = tables.map(rows:totable(), function(row) return row[1] end)
     assert.same({-1, -1, -1, -0.25, -0.25, -0.25, -0.5, -0.5, -2, -1}, first)
     tk.optim.group({rows}, {weight_decay = 1})
     step(tk.ids{0, 1, 2})
     assert.same({-1, -1}, rows:totable()[1]) -- less the gradient, and less itself
+    assert.equal(3, step:figure 'plans')
+  end)
+
+  it('can be changed at every step, for which one plan is enough', function()
+    local w, sum = tk.parameter(tk.zeros(2)), 0
+    local step = tk.step(function() return w:sum() end, {optimizer = tk.optim.sgd{lr = 1}})
+    for k = 1, 40 do
+      tk.optim.group({w}, {lr = 1 / k})
+      step()
+      sum = sum + 1 / k
+    end
+    assert_near({-sum, -sum}, w:totable())
+    assert.equal(1, step:figure 'plans')
   end)
 
   it('holds for tables in few bytes too', function()
@@ -272,6 +284,9 @@ describe('a run', function()
     shell.gives(1, again .. 'frozen=itms', 'option frozen: the model has no parameter itms; ' ..
                 'it has items.weight, users.weight\n$')
     shell.gives(1, again .. 'lr_of=items', "option lr_of: 'items' is not name:number\n$")
+    shell.gives(1, again .. 'lr_of=items:-1', '^tinykg: option lr_of: items: lr: %-1 is not')
+    shell.gives(1, again .. 'decay_of=items:-1',
+                '^tinykg: option decay_of: items: weight_decay: %-1 is not')
   end)
 
   it('averages gradients of batches as one batch as large', function()

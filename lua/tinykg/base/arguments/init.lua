@@ -9,13 +9,16 @@ local arguments = {}
 
 local SOURCE = debug.getinfo(1, 'S').source -- checks have it too, so no error is on their line
 
--- Classes of plain tables, and the file that lists their fields.
-local RECORDS = {['tinykg.Csr'] = 'train/metrics', ['tinykg.RankingOptions'] = 'train/metrics',
-                 ['tinykg.TopkOptions'] = 'train/metrics', OpenRun = 'run/open'}
+-- Classes of plain tables, and the file that lists their fields. One whose fields name another
+-- stands below it.
+local RECORDS = {{'tinykg.Csr', 'train/metrics'}, {'tinykg.RankingOptions', 'train/metrics'},
+                 {'tinykg.TopkOptions', 'train/metrics'}, {'OpenRun', 'run/open'},
+                 {'tinykg.RunSettings', 'run/init'}, {'tinykg.RunOptions', 'run/init'}}
 
 local function declare_records()
   local folder = SOURCE:match('^@(.*)base/arguments/init%.lua$')
-  for name, file in pairs(RECORDS) do
+  for _, record in ipairs(RECORDS) do
+    local name, file = unpack(record)
     types.declare_record(name, comments.fields(folder .. file .. '.lua', name))
   end
   declare_records = function() end

@@ -99,32 +99,29 @@ local function scores_by_rows(model)
   end
 end
 
---- A CSR of ids by user as tensors, for sampling negatives.
----@param csr {n: integer, rows: integer, offsets: ffi.cdata*, items: ffi.cdata*} as
----  data:known() returns ---@param users integer ---@return {offsets: Tensor, items: Tensor}
-function loader.known(csr, users)
+--- A CSR of ids by user as tensors, for sampling negatives. ---@param csr table of data:known
+---@param users integer ---@return {offsets: Tensor, items: Tensor}
+local function known_of(csr, users)
   local function ids(array, n) return tensor.ids(array, n) end -- data, not part of a graph
   if users < 0 or users > csr.rows then
-    runtime.fail('loader.known: %d users, but the lists are of %d', users, csr.rows)
+    runtime.fail('loader.sampler: %d users, but the lists are of %d', users, csr.rows)
   end
   return {offsets = ids(csr.offsets, users + 1), items = ids(csr.items, csr.n)}
 end
 
 --- Adds a table for sampling items by popularity ^ `power` (the alias method: Vose 1991).
----@param known table of loader.known
----@param csr {n: integer, rows: integer, offsets: ffi.cdata*, items: ffi.cdata*} the same
----@param items integer ---@param power? number 1 ---@return table known
-function loader.by_popularity(known, csr, items, power)
-  local weight, sum = arrays.doubles(count_of('by_popularity', items)), 0
+---@param known table of known_of ---@param csr table of data:known
+local function add_popularity(known, csr, items, power)
+  local weight, sum = arrays.doubles(count_of('sampler', items)), 0
   for i = 0, csr.n - 1 do
     local item = csr.items[i]
     if item < 0 or item >= items then
-      runtime.fail('loader.by_popularity: item %d, but there are %d', item, items)
+      runtime.fail('loader.sampler: item %d, but there are %d', item, items)
     end
     weight[item] = weight[item] + 1
   end
   for i = 0, items - 1 do
-    weight[i] = weight[i] ^ (power or 1)
+    weight[i] = weight[i] ^ power
     sum = sum + weight[i]
   end
   local probability, alias = arrays.floats(items), arrays.ints(items)
@@ -148,27 +145,32 @@ function loader.by_popularity(known, csr, items, power)
   end
   known.probability = tensor.constant(tensor.F32, {items}, probability)
   known.alias = tensor.constant(tensor.I32, {items}, alias)
-  return known
+end
+
+--- The power of popularity that `by` stands for; nil: uniform. Errors: it is neither.
+local function power_of(by)
+  if by == nil or by == 'uniform' then return nil end
+  if by == 'popularity' then return 1 end
+  if type(by) == 'number' and by >= 0 and by < math.huge then return by end
+  error(("negative sampling: '%s' is not uniform, popularity or a power of it from 0"):format(
+    tostring(by)), 0)
 end
 
 --- Returns a function that samples `count` items per user that the user does not know. Inside a
 --- step the step's plan samples anew in each run.
 ---@param data tinykg.Data ---@param count integer
----@param by? string 'uniform' (default) or 'popularity'
+---@param by? string|number 'uniform' (default), 'popularity', or a power of it, as 0.75
 ---@param model? table known items are read in a graph of the model that has them, not copied
 ---@return fun(users: Tensor): Tensor int32 [n, count]
 function loader.sampler(data, count, by, model)
-  if by and by ~= 'uniform' and by ~= 'popularity' then
-    error(("negative sampling: '%s' is not uniform or popularity"):format(tostring(by)), 0)
-  end
-  local csr, popular = data:known(), by == 'popularity'
-  local in_graph = model and not popular and items_of_users(model, csr)
-  local known = not in_graph and loader.known(csr, data.users)
-  if popular then loader.by_popularity(known, csr, data.items) end
+  local csr, power = data:known(), power_of(by)
+  local in_graph = model and not power and items_of_users(model, csr)
+  local known = not in_graph and known_of(csr, data.users)
+  if power then add_popularity(known, csr, data.items, power) end
   return function(users)
     local a, from = tensor.attribute(), known or in_graph()
     a.i[0], a.i[2] = count, data.items
-    if popular then
+    if power then
       return tensor.record('sample_negatives', a, from.offsets, from.items, users,
                            from.probability, from.alias)
     end

@@ -208,7 +208,7 @@ function folder.log(path)
   for line, ending in (folder.text(path, 'log.jsonl') or ''):gmatch('([^\n]+)(\n?)') do
     number = number + 1
     local record = json_checksum.line(line, ending ~= '', ('%s/log.jsonl:%d'):format(path, number))
-    if type(record) == 'table' and record.epoch then list[#list + 1] = record end
+    if type(record) == 'table' and type(record.epoch) == 'number' then list[#list + 1] = record end
   end
   return list
 end

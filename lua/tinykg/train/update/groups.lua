@@ -16,14 +16,16 @@ local function parameters_of(model, option, name)
   return tables.map(list, function(p) return p.tensor end)
 end
 
---- Calls set(parameters, number) for each 'name:number' of an option.
-local function each_number(model, option, text, set)
+--- Gives parameters what each 'name:number' of an option says, as `field` of optim.group.
+local function each_number(model, option, text, field)
   for item in text:gmatch('[^,%s]+') do
     local name, number = item:match('^([^:]+):([^:]+)$')
     if not tonumber(number) then
       error(("option %s: '%s' is not name:number"):format(option, item), 0)
     end
-    set(parameters_of(model, option, name), tonumber(number))
+    local ok, why = pcall(optim.group, parameters_of(model, option, name),
+                          {[field] = tonumber(number)})
+    if not ok then error(('option %s: %s: %s'):format(option, name, why), 0) end
   end
 end
 
@@ -33,10 +35,6 @@ return function(model, o)
   for name in o.frozen:gmatch('[^,%s]+') do
     optim.group(parameters_of(model, 'frozen', name), {frozen = true})
   end
-  each_number(model, 'lr_of', o.lr_of, function(list, factor)
-    optim.group(list, {lr = factor})
-  end)
-  each_number(model, 'decay_of', o.decay_of, function(list, decay)
-    optim.group(list, {weight_decay = decay})
-  end)
+  each_number(model, 'lr_of', o.lr_of, 'lr')
+  each_number(model, 'decay_of', o.decay_of, 'weight_decay')
 end
