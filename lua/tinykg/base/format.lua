@@ -3,7 +3,7 @@
 -- A terminal obeys control characters: those of ASCII (an escape sets its title, moves in it,
 -- clears it) and, in UTF-8, U+0080 to U+009F. Names, titles and messages with them may come from
 -- other people, so each control character is shown as `?`, and a tab as a blank. Files (--json,
--- .tsv) have names as they are.
+-- .tsv) have names with them.
 local utf8 = require 'tinykg.base.utf8'
 
 local format = {}
@@ -20,6 +20,14 @@ end
 ---@return string
 function format.lines(text)
   return (tostring(text):gsub('[^\n]+', format.line))
+end
+
+--- A name as a cell of a .tsv file: quoted, as in CSV, where it has quotation marks, which would
+--- else hide the ends of lines from readers of tables; tabs and ends of lines are blanks.
+---@param name string ---@return string
+function format.cell(name)
+  name = name:gsub('[\t\r\n]', ' ')
+  return name:find('"', 1, true) and '"' .. name:gsub('"', '""') .. '"' or name
 end
 
 --- Prints one line.

@@ -236,6 +236,13 @@ function options.choice(text, list, message)
   options.usage(message, tostring(text))
 end
 
+--- The path of a file to write, which must not be one that a run needs.
+---@param path string ---@param option string by which it was given
+function options.output(path, option)
+  if not require('tinykg.run.folder').owns(path) then return path end
+  options.usage('%s: %s is a file of the run in that folder: name another', option, path)
+end
+
 local DEVICES = {auto = true, cpu = true, cuda = true, emu = true}
 
 --- The name of a device, checked.

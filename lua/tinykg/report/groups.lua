@@ -14,7 +14,7 @@ local groups = {}
 ---@field mixed string[]? the names of those of which its runs have several
 ---@field runs ReportRun[] ---@field finished ReportRun[] those that have a summary
 ---@class ReportSection
----@field label string the data set ---@field path string
+---@field label string the data set, unlike those of the other sections ---@field path string
 ---@field groups ReportGroup[] ---@field recipes ReportGroup[][] the groups of each recipe
 ---@field columns {key: string, name: string}[] settings that tell groups apart
 ---@field others {key: string, name: string}[] settings that differ between recipes, but not within
@@ -23,6 +23,9 @@ local NOT_SETTINGS = {seed = true, recipe = true, data = true, data_options = tr
                       data_set = true, options = true, bits_asked = true, budget = true,
                       chosen = true, recipe_sha256 = true, modules = true, origin = true,
                       scaled = true}
+
+--- Options that change no result of a run, only what it reports beside.
+local NO_RESULTS = {per_user = true, exposure = true}
 
 --- Settings that change how long a run takes, and no bit of its results: seeds that were run with
 --- others are one group.
@@ -46,7 +49,7 @@ local function settings_of(config)
     if not NOT_SETTINGS[name] then settings['run ' .. name] = format.setting(value) end
   end
   for name, value in pairs(config.options or {}) do
-    if name ~= 'per_user' then settings['option ' .. name] = format.setting(value) end
+    if not NO_RESULTS[name] then settings['option ' .. name] = format.setting(value) end
   end
   return settings
 end
@@ -88,6 +91,36 @@ local function data_label(config)
   end
   local name = path:gsub('/+$', ''):match('[^/]*$')
   return name .. (#parts > 0 and ' (' .. table.concat(parts, ', ') .. ')' or '')
+end
+
+--- What tells versions of a data set apart, whatever the order of their rows.
+local function version_of(config)
+  local was = config.data_set or {}
+  local names = tables.map(tables.sorted_keys(was.names or {}), function(kind)
+    return was.names[kind]
+  end)
+  return table.concat({table.concat(names, ' '), was.interactions or '', was.split or '',
+                       was.graph or '', was.features or '', was.weights or ''}, '\1')
+end
+
+local function counts_of(config)
+  local was = config.data_set or {}
+  local function number(key) return was[key] or '?' end
+  return ('%s users, %s items, %s + %s + %s interactions, %s triples'):format(number 'users',
+    number 'items', number 'train', number 'valid', number 'test', number 'triples')
+end
+
+--- Adds what `word` says of a section to the labels of those that have the same one, if it differs.
+local function tell_apart(sections, word)
+  local of_label = {}
+  for _, section in ipairs(sections) do
+    of_label[section.label] = tables.append(of_label[section.label] or {}, {section})
+  end
+  for _, alike in pairs(of_label) do
+    if #tables.unique(tables.map(alike, word)) > 1 then
+      for _, section in ipairs(alike) do section.label = section.label .. ', ' .. word(section) end
+    end
+  end
 end
 
 --- The first group of equal ones that lacks a seed, of those the first with equal times if there is
@@ -258,8 +291,8 @@ function groups.best_first(section, metric)
   section.by = watched and 'valid ' .. watched or metric and 'test ' .. metric
 end
 
---- The sections of a report, one per data set with its options, in the order of the runs. Runs
---- without a config.json are in none.
+--- The sections of a report, one per data set with its options, in the order of the runs: runs on a
+--- set before and after it changed are in two. Runs without a config.json are in none.
 ---@param runs ReportRun[]
 ---@return ReportSection[]
 function groups.sections(runs)
@@ -267,14 +300,18 @@ function groups.sections(runs)
   for _, run in ipairs(runs) do
     if run.config then
       local label, path = data_label(run.config), tostring(run.config.data or '?')
-      local key = path .. '\1' .. label
+      local key = table.concat({path, label, version_of(run.config)}, '\1')
       if not by_data[key] then
-        by_data[key] = {label = label, path = path, groups = {}, by_key = {}}
+        by_data[key] = {label = label, path = path, groups = {}, by_key = {},
+                        counts = counts_of(run.config), number = #sections + 1}
         sections[#sections + 1] = by_data[key]
       end
       add(by_data[key], run)
     end
   end
+  tell_apart(sections, function(section) return section.path end)
+  tell_apart(sections, function(section) return section.counts end)
+  tell_apart(sections, function(section) return 'version ' .. section.number end)
   for _, section in ipairs(sections) do
     for _, group in ipairs(section.groups) do name_times(group) end
     find_columns(section)

@@ -61,6 +61,18 @@ describe('tinykg recommend', function()
   end)
   teardown(fixtures.clean)
 
+  it('writes over no file that the run reads again', function()
+    local best = fixtures.bytes(run .. '/best.safetensors')
+    for _, command in ipairs{'recommend RUN --users all -o RUN/names.tsv',
+                             'export RUN --vectors both --to RUN/best.safetensors',
+                             'export RUN --to RUN//last.safetensors',
+                             'sensitivity RUN --to RUN/config.json'} do
+      refuses((command:gsub('RUN', run)), 2, 'is a file of the run in that folder: name another')
+    end
+    assert.equal(best, fixtures.bytes(run .. '/best.safetensors'))
+    shell.works(('export %s --vectors users --to %s/users.tsv'):format(run, run))
+  end)
+
   it('lists items by score, without train and validation, equal ones by number', function()
     local result = answer('recommend ' .. run .. ' --user ann')
     local want, score = ranked(0, {[0] = true, true, true, true})

@@ -191,6 +191,27 @@ describe('tinykg report', function()
     assert.equal('0.5000', rest.rows[1]['hit@20'])
   end)
 
+  it('takes runs before and after a data set changed for no seeds of one model', function()
+    local function on(data, users)
+      return {data = data, data_set = {users = users, items = 9, train = 5, valid = 2, test = 2,
+                                       triples = 7, interactions = 'hash ' .. users}}
+    end
+    local folders = {run('set-1', merged({seed = 1}, on('a/ml', 43)), log_of{0.5}, {}),
+                     run('set-2', merged({seed = 2}, on('a/ml', 83)), log_of{0.5}, {}),
+                     run('set-3', merged({seed = 3}, on('b/ml', 43)), log_of{0.5}, {}),
+                     run('set-4', merged({seed = 4}, on('b/ml', 43)), log_of{0.5}, {})}
+    local csv = dir .. '/sets.csv'
+    shell.works(('report %s -o %s'):format(table.concat(folders, ' '), csv))
+    local text = fixtures.bytes(csv)
+    local of = '%d users, 9 items, 5 + 2 + 2 interactions, 7 triples'
+    for label, runs in pairs{['ml, a/ml, ' .. of:format(43)] = 1,
+                             ['ml, a/ml, ' .. of:format(83)] = 1, ['ml, b/ml'] = 2} do
+      local line = text:match('\n([^\n]*' .. label:gsub('%p', '%%%0') .. '"[^\n]*)')
+      assert(line, text)
+      assert.matches('KGCN[^,]*,' .. runs .. ',', line)
+    end
+  end)
+
   it('counts a second run of a seed apart', function()
     run('a', {}, log_of{1}, {test = {auc = 0.5}})
     run('b', {}, log_of{1}, {test = {auc = 0.7}})

@@ -148,6 +148,17 @@ describe('an evaluation', function()
                 'the mean%s+in%s+per_user.tsv%s+is%s+0[%d.]+')
   end)
 
+  it('quotes names that would hide the ends of lines from readers of tables', function()
+    local names, made = {[0] = 'ann', '"open', 'a "b"', 'c\td'}, dir .. '/quoted'
+    require('lfs').mkdir(made)
+    local list = {}
+    for user = 0, 3 do list[user + 1] = {user = user, values = {hit = user}} end
+    per_user.write(made, {name = function(_, user) return names[user] end}, list)
+    assert.equal('user\thit\nann\t0\n"""open"\t1\n"a ""b"""\t2\nc\\td\t3\n',
+                 fixtures.bytes(made .. '/per_user.tsv'))
+    assert.equal(2, per_user.read(made).hit['"a ""b"""'])
+  end)
+
   it('of labelled data has no lists to speak of', function()
     shell.gives(1, ('./tinykg run recipes/kgcn.lua --data %s --data-set task=ctr ' ..
       '--set per_user=true --out %s/ctr'):format(path, dir), 'option per_user: labelled data')

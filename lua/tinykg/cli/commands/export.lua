@@ -41,7 +41,7 @@ local WORDS = {txt = true, vec = true}
 
 --- Refuses a file whose ending stands for no format, and word2vec's for more than one table.
 local function ending_of(a)
-  local ending = (a.to:match('%.(%w+)$') or ''):lower()
+  local ending = (options.output(a.to, '--to'):match('%.(%w+)$') or ''):lower()
   if ENDINGS[ending] or a.vectors and WORDS[ending] and a.vectors ~= 'both' then return ending end
   options.usage('--to: %s: the file must end in .safetensors, .npz or .tsv%s', a.to,
                 WORDS[ending] and ' (word2vec: --vectors users, or items)' or '')

@@ -47,6 +47,7 @@ local function check(a)
     usage('recommend: --user, --users and --new are three ways to ask: take one')
   end
   if a.o and not a.users then usage('-o: it is for --users') end
+  if a.o then options.output(a.o, '-o') end
   if a.all and new then
     usage('--all: it is for users of the data set: somebody new (--new, --likes) took nothing')
   end
@@ -168,9 +169,6 @@ local function users_of(data, a)
   return ffi.new('int32_t[?]', #list + 1, list), #list, message
 end
 
---- A name as a field of TSV.
-local function field(text) return (text:gsub('[\t\r\n]', ' ')) end
-
 --- A line of TSV per item, or one JSON object per user.
 ---@param shown fun(text: string): string makes a field of a name
 local function text_of(data, user, list, by, as_json, shown)
@@ -186,7 +184,7 @@ end
 
 --- Writes the lists of ids[0 .. n - 1], in blocks of users, so that memory does not grow with n.
 local function write_lists(file, recommender, ids, n, a, update)
-  local shown = (a.o or not posix.is_terminal(1)) and field or format.line
+  local shown = (a.o or not posix.is_terminal(1)) and format.cell or format.line
   local block = math.max(256, math.floor(2 ^ 22 / recommender.k))
   if not a.json then file:write('user\trank\titem\tscore\tby\ttaken\n') end
   for first = 0, n - 1, block do

@@ -45,7 +45,7 @@ end
 return function(...)
   local a = options.parse(parser(), ...)
   if a.output == '' then options.usage('-o: a file is needed') end
-  local path = a.output or not a.json and 'report.html'
+  local path = a.output and options.output(a.output, '-o') or not a.json and 'report.html'
   local ending = path and ending_of(path)
   local runs = require('tinykg.report.read_runs')(a.run)
   if path then

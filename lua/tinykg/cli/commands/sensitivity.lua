@@ -30,6 +30,7 @@ end
 return function(...)
   local a = options.parse(parser(), ...)
   local batches = options.whole(a.batches, '--batches', 1)
+  options.output(a.to, '--to')
   local run_args = require 'tinykg.cli.run_args'
   run_args.set_engine(a)
   local run = run_args.open(a.run, a)

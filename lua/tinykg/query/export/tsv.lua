@@ -3,6 +3,7 @@
 --- have as many cells as the widest parameter needs.
 local ffi = require 'ffi'
 local C = require 'tinykg.engine.lib'
+local format = require 'tinykg.base.format'
 local atomic_file = require 'tinykg.base.atomic_file'
 local must = require 'tinykg.base.must'
 local rows = require 'tinykg.run.folder.row_names'
@@ -36,12 +37,6 @@ local function widest(order, tensors)
   return most
 end
 
--- A name as a cell. One with quotation marks is quoted, as in CSV.
-local function cell(name)
-  name = name:gsub('[\t\r\n]', ' ')
-  return name:find('"', 1, true) and '"' .. name:gsub('"', '""') .. '"' or name
-end
-
 -- Writes the lines of one parameter; calls tick() after each. Returns nil, message on failure.
 local function put_tensor(file, name, t, data, width, tick)
   local n, columns, each = dimensions(t)
@@ -54,7 +49,7 @@ local function put_tensor(file, name, t, data, width, tick)
     local kind, called = '', ''
     if namer then kind, called = namer(math.floor(row / each)) end
     for k = 1, columns do cells[k] = tsv.number(memory[k - 1]) end
-    local ok, why = file:write(name, '\t', kind, '\t', ('%d'):format(row), '\t', cell(called),
+    local ok, why = file:write(name, '\t', kind, '\t', ('%d'):format(row), '\t', format.cell(called),
       '\t', table.concat(cells, '\t', 1, columns), rest, '\n')
     if not ok then return nil, why end
     tick()

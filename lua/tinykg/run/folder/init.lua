@@ -38,6 +38,16 @@ folder.FILES = {'recipe.lua', 'names.tsv', 'split.bin', 'log.jsonl', 'best.safet
                 'per_user.tsv', 'kept.json',
                 'summary.json', 'config.json'}
 
+--- Whether a path is that of a file that a run in the same folder reads again.
+---@param path string ---@return boolean
+function folder.owns(path)
+  local parent, name = path:match '^(.*)/([^/]+)$'
+  parent, name = parent or '.', name or path
+  return name == folder.SWEEP and lfs.attributes(path) ~= nil
+    or tables.any(folder.FILES, function(own) return own == name end)
+    and lfs.attributes(parent .. '/config.json', 'mode') ~= nil
+end
+
 --- What a run writes at its end, of all its epochs; the file that says that it is finished first.
 local RESULTS = {'summary.json', 'per_user.tsv', 'profile.json', 'trace.json'}
 

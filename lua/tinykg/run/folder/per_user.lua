@@ -2,6 +2,7 @@
 --- over all lines is the figure in summary.json.
 local lfs = require 'lfs'
 local atomic_file = require 'tinykg.base.atomic_file'
+local format = require 'tinykg.base.format'
 local must = require 'tinykg.base.must'
 local read_file = require 'tinykg.base.read_file'
 local tables = require 'tinykg.base.tables'
@@ -18,7 +19,8 @@ function per_user.write(path, names, list)
   local columns = tables.sorted_keys(list[1] and list[1].values or {})
   local lines = {'user\t' .. table.concat(columns, '\t')}
   for i, entry in ipairs(list) do
-    lines[i + 1] = names:name(entry.user):gsub('[\\\t\n\r]', ESCAPED) .. '\t' ..
+    local name = names:name(entry.user):gsub('[\\\t\n\r]', ESCAPED)
+    lines[i + 1] = format.cell(name) .. '\t' ..
       table.concat(tables.map(columns, function(name)
         return ('%.9g'):format(entry.values[name])
       end), '\t')
