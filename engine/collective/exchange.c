@@ -2,6 +2,7 @@
  * that more ranks than cores do not stall, and looks for ranks that have failed. */
 #define _GNU_SOURCE // nanosleep, sched_yield; NOLINT(bugprone-reserved-identifier)
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -24,15 +25,56 @@ static int pieces(const tkg_transport *t, int64_t bytes) {
   return (int)((bytes + t->most - 1) / t->most);
 }
 
+/* ---- what belongs together ---- */
+
+/* Tags have the number of an exchange, modulo NUMBERS, and a hash of what it is: of its kind and of
+ * the message's bytes. MPI has tags of 15 bits at least. */
+enum { NUMBERS = 1 << 6, HASHES = 1 << 9 };
+
+static int tag_of(const tkg_collective *c, enum tkg_collective_kind kind, int64_t bytes) {
+  const uint64_t hash = ((uint64_t)bytes * TKG_COLLECTIVE_KINDS + kind) * 0x9E3779B97F4A7C15U;
+  return (int)(c->exchanges % NUMBERS) * HASHES + (int)(hash >> 40) % HASHES;
+}
+
+/* Notes what failed, so that no later exchange moves on messages whose memory is gone. */
+static int note_failed(tkg_collective *c, int status) {
+  tkg_line_event *f = &c->failed;
+  *f = (tkg_line_event){.kind = TKG_LINE_FAILED, .rank = c->transport->rank, .code = 1};
+  snprintf(f->text, sizeof f->text, "%s", tkg_error());
+  return status;
+}
+
+/* Fails if a rank has sent a message of an exchange of the same number that is another one. */
+static int check_same(const tkg_exchange *e) {
+  for (int i = 0; i < e->n; i++) {
+    const tkg_message *m = &e->messages[i];
+    if (e->done[i] || !m->is_received) continue;
+    const int tag = e->c->transport->waiting(m->rank);
+    if (tag < 0 || tag == m->tag || tag / HASHES != m->tag / HASHES) continue;
+    const int status = tkg__fail(
+        TKG_E_RANKS,
+        "rank %d does something else at this point: all ranks run the same steps, and read or save "
+        "together what is dealt to them",
+        m->rank);
+    return note_failed(e->c, status);
+  }
+  return TKG_OK;
+}
+
+/* ---- messages ---- */
+
 /* Begins the messages of one direction of a part. */
-static int begin_all(tkg_exchange *e, const tkg_part *part, bool sends) {
+static int begin_all(tkg_exchange *e, enum tkg_collective_kind kind, const tkg_part *part,
+                     bool sends) {
   const tkg_transport *t = e->c->transport;
   int64_t bytes = sends ? part->send_bytes : part->receive_bytes;
   for (int64_t at = 0; at < bytes; at += t->most) {
     int64_t size = bytes - at < t->most ? bytes - at : t->most;
     tkg_message *m = &e->messages[e->n];
-    int status = sends ? t->send((const char *)part->send + at, size, part->rank, m)
-                       : t->receive((char *)part->receive + at, size, part->rank, m);
+    *m = (tkg_message){.rank = part->rank, .bytes = size, .is_received = !sends};
+    m->tag = tag_of(e->c, kind, size);
+    int status = sends ? t->send((const char *)part->send + at, m)
+                       : t->receive((char *)part->receive + at, m);
     if (status) return status;
     e->n++;
     e->left++;
@@ -42,8 +84,9 @@ static int begin_all(tkg_exchange *e, const tkg_part *part, bool sends) {
 
 int tkg__exchange_begin(tkg_collective *c, enum tkg_collective_kind kind, const tkg_part *parts,
                         int n, tkg_exchange **out) {
-  int most = 0, status = TKG_OK;
+  int most = 0, status = c->failed.kind ? tkg__hear(c, 0) : TKG_OK;
   *out = NULL;
+  if (status) return status;
   for (int i = 0; i < n; i++)
     most +=
         pieces(c->transport, parts[i].send_bytes) + pieces(c->transport, parts[i].receive_bytes);
@@ -51,11 +94,12 @@ int tkg__exchange_begin(tkg_collective *c, enum tkg_collective_kind kind, const 
   if (!e) return tkg__fail(TKG_E_MEMORY, "no memory for %d messages between ranks", most);
   e->c = c;
   e->done = (bool *)(e->messages + most);
-  for (int i = 0; i < n && !status; i++) status = begin_all(e, &parts[i], false);
+  for (int i = 0; i < n && !status; i++) status = begin_all(e, kind, &parts[i], false);
   for (int i = 0; i < n && !status; i++) {
-    status = begin_all(e, &parts[i], true);
+    status = begin_all(e, kind, &parts[i], true);
     c->bytes[kind] += parts[i].send_bytes;
   }
+  c->exchanges++;
   if (status)
     free(e); /* the ranks end: what has begun stays with the transport */
   else
@@ -67,7 +111,7 @@ int tkg__exchange_push(tkg_exchange *e) {
   for (int i = 0; e && i < e->n; i++) {
     if (e->done[i]) continue;
     int status = e->c->transport->test(&e->messages[i], &e->done[i]);
-    if (status) return status;
+    if (status) return note_failed(e->c, status);
     e->left -= e->done[i];
   }
   return TKG_OK;
@@ -98,6 +142,7 @@ int tkg__exchange_end(tkg_exchange *e) {
     if (!status && e->left > 0 && looks % LOOKS == LOOKS - 1) {
       tkg_interrupted(0); /* whoever sent SIGTERM is answered: the flag is looked at later */
       status = tkg__hear(e->c, 0);
+      if (!status) status = check_same(e);
     }
   }
   free(e);

@@ -12,7 +12,7 @@
 #include "launcher.h"
 #include "transport.h"
 
-enum { FUNNELED = 1, TAG = 7, TEXT = 8192 }; /* TEXT: MPICH's MPI_MAX_LIBRARY_VERSION_STRING */
+enum { FUNNELED = 1, ANY_TAG = -1, TEXT = 8192 }; /* TEXT: MPICH's MPI_MAX_LIBRARY_VERSION_STRING */
 
 typedef uintptr_t handle;
 
@@ -27,6 +27,7 @@ typedef uintptr_t handle;
   X(Isend, (const void *, int, handle, int, int, handle, handle *))                                \
   X(Irecv, (void *, int, handle, int, int, handle, handle *))                                      \
   X(Test, (handle *, int *, void *))                                                               \
+  X(Iprobe, (int, int, handle, int *, void *))                                                     \
   X(Get_library_version, (char *, int *))                                                          \
   X(Error_string, (int, char *, int *))
 
@@ -35,6 +36,7 @@ static struct {
   MPI_FUNCTIONS(DECLARE)
   handle world, byte, errors_return;
   void *ignore; /* MPI_STATUS_IGNORE */
+  int tag_at;   /* which int of an MPI_Status is its tag */
 } mpi;
 #undef DECLARE
 
@@ -50,13 +52,15 @@ static int mpi_status(int code, const char *what) {
   return tkg__fail(TKG_E_DEVICE, "MPI: %s failed: %.*s", what, length, text);
 }
 
-static int mpi_send(const void *from, int64_t bytes, int to, tkg_message *out) {
-  return mpi_status(mpi.Isend(from, (int)bytes, mpi.byte, to, TAG, mpi.world, &out->handle),
+static int mpi_send(const void *from, tkg_message *m) {
+  const int bytes = (int)m->bytes;
+  return mpi_status(mpi.Isend(from, bytes, mpi.byte, m->rank, m->tag, mpi.world, &m->handle),
                     "MPI_Isend");
 }
 
-static int mpi_receive(void *to, int64_t bytes, int from, tkg_message *out) {
-  return mpi_status(mpi.Irecv(to, (int)bytes, mpi.byte, from, TAG, mpi.world, &out->handle),
+static int mpi_receive(void *to, tkg_message *m) {
+  const int bytes = (int)m->bytes;
+  return mpi_status(mpi.Irecv(to, bytes, mpi.byte, m->rank, m->tag, mpi.world, &m->handle),
                     "MPI_Irecv");
 }
 
@@ -64,6 +68,13 @@ static int mpi_test(tkg_message *message, bool *done) {
   int flag = 0, code = mpi.Test(&message->handle, &flag, mpi.ignore);
   *done = flag != 0;
   return mpi_status(code, "MPI_Test");
+}
+
+static int mpi_waiting(int rank) {
+  int64_t status[8] = {0}; /* larger than an MPI_Status of either library, which are of ints */
+  int flag = 0;
+  if (mpi.Iprobe(rank, ANY_TAG, mpi.world, &flag, status) || !flag) return -1;
+  return ((const int *)status)[mpi.tag_at];
 }
 
 static int mpi_finish(void) { return mpi_status(mpi.Finalize(), "MPI_Finalize"); }
@@ -105,6 +116,7 @@ static void set_constants(void *library) {
   mpi.byte = world ? (handle)dlsym(library, "ompi_mpi_byte") : 0x4c00010d;
   mpi.errors_return = world ? (handle)dlsym(library, "ompi_mpi_errors_return") : 0x54000001;
   mpi.ignore = world ? NULL : (void *)1; // NOLINT(performance-no-int-to-ptr)
+  mpi.tag_at = world ? 1 : 3;
 }
 
 /* 'Open MPI v4.1.4' or 'MPICH 4.0.2' of what the library says of itself. */
@@ -178,6 +190,7 @@ int tkg__mpi_open(const tkg_transport **out) {
   transport.send = mpi_send;
   transport.receive = mpi_receive;
   transport.test = mpi_test;
+  transport.waiting = mpi_waiting;
   transport.finish = mpi_finish;
   transport.abort = mpi_abort;
   *out = &transport;

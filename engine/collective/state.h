@@ -18,6 +18,7 @@ struct tkg_collective {
   char *devices;              /* a line per rank */
   tkg_line_event failed;      /* of the first rank that failed or is gone; kind 0: none */
   bool left;                  /* tkg__collective_leave was called */
+  int64_t exchanges;          /* so far; the same number on all ranks */
   int64_t bytes[TKG_COLLECTIVE_KINDS], calls[TKG_COLLECTIVE_KINDS];
   tkg_part *parts; /* of the operation that begins, one per rank */
   int64_t *sizes;  /* one per rank */

@@ -5,10 +5,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* A message on its way; the transport's request. */
-typedef union tkg_message {
-  uintptr_t handle;
-  char bytes[16];
+/* A message on its way. The receiver takes the one that has this tag, of 15 bits. */
+typedef struct tkg_message {
+  uintptr_t handle; /* the transport's request */
+  int rank;         /* where it goes, or comes from */
+  int tag;
+  int64_t bytes;
+  bool is_received;
 } tkg_message;
 
 enum { TKG_TRANSPORT_NAME = 96 };
@@ -16,13 +19,15 @@ enum { TKG_TRANSPORT_NAME = 96 };
 typedef struct tkg_transport {
   char name[TKG_TRANSPORT_NAME]; /* library and version */
   int rank, size;
-  /* Begin to send to, or to receive from, a rank: at most `most` bytes. Messages between two ranks
-   * arrive in the order of sending. Statuses. */
+  /* Begin to send, or to receive, a message of at most `most` bytes, all set but its handle.
+   * Messages between two ranks arrive in the order of sending. Statuses. */
   int64_t most;
-  int (*send)(const void *from, int64_t bytes, int to, tkg_message *out);
-  int (*receive)(void *to, int64_t bytes, int from, tkg_message *out);
+  int (*send)(const void *from, tkg_message *message);
+  int (*receive)(void *to, tkg_message *message);
   /* Moves messages on; sets *done if this one has gone or come, which frees it. */
   int (*test)(tkg_message *message, bool *done);
+  /* The tag of a message that a rank has sent and that nothing here receives yet; -1: none. */
+  int (*waiting)(int rank);
   int (*finish)(void);     /* all ranks call it; nothing is sent afterwards */
   void (*abort)(int code); /* ends all ranks */
 } tkg_transport;

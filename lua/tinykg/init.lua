@@ -101,7 +101,9 @@ function tk.threads(n)
 end
 
 --- Which rank this process is, from 0, of those that a launcher (mpirun, srun) has started; they
---- compute runs together. 0 without a launcher. ---@return integer
+--- compute runs together. 0 without a launcher. What reads a parameter or another tensor that is
+--- dealt to ranks must be called by all of them: where one alone does, the run ends and says so.
+---@return integer
 function tk.rank() return C.tkg_engine_rank(runtime.engine) end
 
 --- How many ranks there are, 1 without a launcher, and what connects them. The variable

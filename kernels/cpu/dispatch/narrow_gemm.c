@@ -50,9 +50,20 @@ static bool has_memory(size_t bytes) {
   return memory != NULL;
 }
 
+/* Whether so much new memory may become executable. Where it may not, libxsmm gives kernels that
+ * crash: at a limit of addresses it takes memory for code from malloc, which may still have some. */
+static bool can_execute(size_t bytes) {
+  void *pages =
+      mmap(NULL, bytes, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (pages == MAP_FAILED) return false;
+  const bool can = mprotect(pages, bytes, PROT_READ | PROT_EXEC) == 0;
+  munmap(pages, bytes);
+  return can;
+}
+
 static libxsmm_smmfunction make(const shape *s) {
   const float one = 1, beta = s->adds ? 1 : 0;
-  if (!has_memory((size_t)1 << 20)) return NULL;
+  if (!has_memory((size_t)1 << 20) || !can_execute((size_t)1 << 20)) return NULL;
   return libxsmm_smmdispatch(s->n, s->m, s->k, &s->ldb, &s->lda, &s->ldc, &one, &beta, &s->flags,
                              NULL);
 }
@@ -102,22 +113,11 @@ static libxsmm_smmfunction kernel_of(const shape *s) {
   return kernel;
 }
 
-/* Whether memory may become executable. Where it may not, libxsmm gives kernels that crash. */
-static bool can_execute(void) {
-  const size_t bytes = 4096;
-  void *page =
-      mmap(NULL, bytes, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (page == MAP_FAILED) return false;
-  const bool can = mprotect(page, bytes, PROT_READ | PROT_EXEC) == 0;
-  munmap(page, bytes);
-  return can;
-}
-
 static char name[64]; /* empty where no kernel can be made */
 
 static void try_one(void) {
   const shape some = {PANEL, PANEL, PANEL, PANEL, PANEL, PANEL, LIBXSMM_GEMM_FLAG_NONE, 0};
-  if (!can_execute() || !has_memory((size_t)32 << 20)) return;
+  if (!can_execute(4096) || !has_memory((size_t)32 << 20)) return;
   libxsmm_init();
   if (kernel_of(&some))
     snprintf(name, sizeof name, "libxsmm %s, %s", LIBXSMM_CONFIG_VERSION,

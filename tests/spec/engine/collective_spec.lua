@@ -52,6 +52,32 @@ describe('ranks', function()
     end
   end)
 
+  it('end with one message where they do not do the same, and read no wrong numbers', function()
+    if not mpi.first then return pending(mpi.MISSING) end
+    for _, what in ipairs{ -- what they do after a step that divides a table among them
+      'if tk.rank() == 0 then print(w:sum():item()) end',
+      'if tk.rank() == 1 then print(w:sum():item()) end',
+      "if tk.rank() == 0 then tk.save('x.npz', {w = w}) end",
+      'if tk.rank() == 2 then step(tk.ids{1, 2}) end',
+      'step(tk.ids(tk.rank() == 0 and {1, 2} or {1, 2, 3}))',
+      'if tk.rank() == 1 then os.exit(0) end step(tk.ids{1, 2})'} do
+      local code, lines = run([[
+        local tk = require 'tinykg'
+        tk.seed(1)
+        local N, h, t = 2 ^ 14, {}, {}
+        for k = 1, N do h[k], t[k] = k - 1, k * 7919 % N end
+        local g, w = tk.graph{head = h, tail = t, nodes = N}, tk.parameter(tk.randn(N, 48))
+        local step = tk.step(function(ids)
+          return g:aggregate(g:aggregate(w)):gather(ids):square():sum()
+        end, {optimizer = tk.optim.adam{lr = .01}})
+        step(tk.ids{1, 2})
+      ]] .. what)
+      assert.equal(1, code)
+      assert.equal(1, #lines, table.concat(lines, '\n'))
+      assert.matches('rank %d does something else at this point: all ranks run the same', lines[1])
+    end
+  end)
+
   it('say once what all of them fail at', function()
     if not mpi.first then return pending(mpi.MISSING) end
     local code, lines = run("error('nobody can', 0)")
