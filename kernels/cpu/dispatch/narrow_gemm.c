@@ -51,7 +51,7 @@ static bool has_memory(size_t bytes) {
 }
 
 /* Whether so much new memory may become executable. Where it may not, libxsmm gives kernels that
- * crash: at a limit of addresses it takes memory for code from malloc, which may still have some. */
+ * crash: at a limit of addresses it takes memory for code from malloc, which may have some left. */
 static bool can_execute(size_t bytes) {
   void *pages =
       mmap(NULL, bytes, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

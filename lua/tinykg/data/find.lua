@@ -34,16 +34,30 @@ function find.close(names, text, count)
   return tables.map(tables.first(found, count or 3), function(one) return names:label(one.id) end)
 end
 
---- The id with this title or label, if there is only one.
-local function by_title(names, text)
-  local found
-  for id, title in pairs(names.titles or {}) do
-    if title == text or names:label(id) == text then
-      if found then return nil end
-      found = id
+local of_titles = setmetatable({}, {__mode = 'k'}) -- maps of titles, by the titles that they are of
+
+--- Ids by title and by label, in lists: several items may have one title. Made once.
+---@return table<string, integer[]>
+local function by_titles(names)
+  local map = of_titles[names.titles]
+  if map then return map end
+  map = {}
+  of_titles[names.titles] = map
+  for id, title in pairs(names.titles) do
+    for _, text in ipairs(tables.unique{title, names:label(id)}) do
+      map[text] = tables.append(map[text] or {}, {id})
     end
   end
-  return found
+  return map
+end
+
+--- Ids of this title or label; none where there are no titles. ---@return integer[]
+local function titled(names, text) return names.titles and by_titles(names)[text] or {} end
+
+--- The id with this title or label, if there is only one.
+local function by_title(names, text)
+  local ids = titled(names, text)
+  return #ids == 1 and ids[1] or nil
 end
 
 --- The id of this exact name, or of this title; nil if there is none.
@@ -88,6 +102,13 @@ function find.id(names, what, text)
   if type(text) == 'number' then return by_number(names, what, text) end
   local id = find.exact(names, text)
   if id then return id end
+  local alike = titled(names, text)
+  if #alike > 1 then
+    table.sort(alike)
+    return nil, format.line(("%d %ss are called '%s': %s: name one"):format(#alike, what, text,
+      table.concat(tables.map(tables.first(alike, 5), function(one) return names:name(one) end),
+                   ', ') .. (#alike > 5 and ', ...' or '')))
+  end
   local close = find.close(names, text)
   local hint = #close > 0 and '; close: ' .. table.concat(close, ', ')
     or names.count > 0 and ('; they are called %s, ...'):format(names:label(0)) or ''

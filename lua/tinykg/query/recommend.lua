@@ -4,13 +4,12 @@ local runtime = require 'tinykg.engine.runtime'
 
 --- A note on a list that is not the model's own for the user, or nil.
 local function note_of(result, likes, peers)
+  local who = result.name and result.name .. ' has no interactions in train' or 'somebody new'
   if result.by == 'alike' then
-    return ("somebody new: mean of the model's scores for the %d users most alike by items taken")
-      :format(peers)
+    return ("%s: mean of the model's scores for the %d users most alike by items taken")
+      :format(who, peers)
   elseif result.by == 'popularity' then
-    local who = likes and 'nobody took any of the items liked'
-      or result.name and result.name .. ' has no interactions in train' or 'somebody new'
-    return who .. ': the most popular items; score: how many users took them'
+    return (likes and 'nobody took any of the items liked' or who) .. ': the most popular items; score: how many users took them'
   end
 end
 
@@ -48,9 +47,12 @@ return function(run, user, o)
   elseif id and not likes then
     result.items, result.by = self:list(id), self:is_cold(id) and 'popularity' or 'model'
   else
-    result.items, result.by, peers = self:newcomer(likes or {}, named)
+    result.items, result.by, peers = self:newcomer(likes or {}, named, id)
   end
+  local taken = id and o and o.only and self:count_taken(id, o.only) or 0
   result.note = note_of(result, likes, peers)
+    or taken > 0 and ('%s took %s of these already: --all lists them too'):format(result.name,
+      taken == #o.only and 'all' or taken) or nil
   self:release()
   recommender.describe(data.names.items, result.items)
   return setmetatable(result, List)

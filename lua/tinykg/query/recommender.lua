@@ -142,6 +142,14 @@ function Recommender:taken(user, item)
   return contains(self.held_out, user, item) and 'test' or nil
 end
 
+--- How many of some items are on no list of a user, who took them in train or validation.
+---@param items (string|number)[]
+function Recommender:count_taken(user, items)
+  return self.all and 0 or #tables.filter(items_of(self.data, items), function(item)
+    return contains(self.known, user, item)
+  end)
+end
+
 --- The best items of a row of scores: FFI arrays [k] of ids, -1 behind the last, and of scores.
 --- Masks the row in place. ---@param user integer? ---@param likes integer[]?
 local function best_of(self, scores, user, likes)
@@ -243,12 +251,13 @@ local function peers_of(self, likes)
   return tables.sort_largest(found, 'alike', 'id')
 end
 
---- The list of somebody who is not in the data and likes some items (ids), by the mean of the
+--- The list of somebody who took nothing in train and likes some items (ids), by the mean of the
 --- model's scores for the users most alike, weighted by their likeness; by popularity if there are
 --- none.
 ---@param likes integer[] ---@param hidden? integer[] items that are not listed, `likes`
+---@param user? integer one of the data who took nothing in train
 ---@return table list, string by 'alike' or 'popularity' ---@return integer peers
-function Recommender:newcomer(likes, hidden)
+function Recommender:newcomer(likes, hidden, user)
   local peers, items = peers_of(self, likes), self.data.items
   local n, sum, mean = math.min(#peers, PEERS), 0, popularity(self)
   for i = 1, n do sum = sum + peers[i].alike end
@@ -257,8 +266,8 @@ function Recommender:newcomer(likes, hidden)
     local scores = self:scores(ffi.new('int32_t[1]', peers[i].id), 1)
     for item = 0, items - 1 do mean[item] = mean[item] + peers[i].alike / sum * scores[item] end
   end
-  local ids, scores = best_of(self, mean, nil, hidden or likes)
-  return listed(self, ids, scores), n > 0 and 'alike' or 'popularity', n
+  local ids, scores = best_of(self, mean, user, hidden or likes)
+  return listed(self, ids, scores, user), n > 0 and 'alike' or 'popularity', n
 end
 
 --- Sets of each entry of a list its rank, from 1, its item (the data set's own name), its title,

@@ -62,6 +62,19 @@ describe('a trained model', function()
                   "no item 'nothing' in the data set")
   end)
 
+  it('says which items have the same title', function()
+    local find = require 'tinykg.data.find'
+    local titles, names = {[0] = 'Same', 'Same', 'Other'}, {[0] = 'x9', 'x10', 'x11'}
+    local items = {count = 3, titles = titles}
+    function items.id() end
+    function items.name(_, id) return names[id] end
+    function items.label(_, id) return ('%s (%s)'):format(names[id], titles[id]) end
+    assert.same({2, 1}, {find.id(items, 'item', 'Other'), (find.id(items, 'item', 'x10 (Same)'))})
+    local id, message = find.id(items, 'item', 'Same')
+    assert.is_nil(id)
+    assert.equal("2 items are called 'Same': x9, x10: name one", message)
+  end)
+
   it('knows somebody by likes of entities, which hide no items', function()
     -- Joyce is c, which w took: the scores are w's
     local list, found = items_of '--likes Joyce'

@@ -61,6 +61,15 @@ describe('tinykg recommend', function()
   end)
   teardown(fixtures.clean)
 
+  it('says which of the items asked for the user has', function()
+    local some = answer('recommend ' .. run .. ' --user ann --only Emma,Kim')
+    assert.same({6}, ids(some))
+    assert.equal('ann took 1 of these already: --all lists them too', some.note)
+    local none = answer('recommend ' .. run .. ' --user ann --only Emma')
+    assert.equal('ann took all of these already: --all lists them too', none.note)
+    assert.is_nil(answer('recommend ' .. run .. ' --user ann --only Emma --all').note)
+  end)
+
   it('writes over no file that the run reads again', function()
     local best = fixtures.bytes(run .. '/best.safetensors')
     for _, command in ipairs{'recommend RUN --users all -o RUN/names.tsv',

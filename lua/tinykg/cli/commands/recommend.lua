@@ -14,7 +14,8 @@ local run_args = require 'tinykg.cli.run_args'
 local usage = options.usage
 
 local HELP = [[
-Lists the best items for a user by the model's scores, without items of train and validation.
+Lists the best items for a user by the model's scores, without those taken in train and validation
+(of labelled data: those with label 1).
 A user who took nothing in train gets the most popular items; somebody new (--new, --likes) gets
 those too, or the mean scores of the users most alike. Equal scores: by item number.]]
 
