@@ -162,4 +162,21 @@ print(json.dumps([sorted(a.files), a['user_names'].tolist(), a['users'].shape]))
     refuses(("export %s --vectors users --only 'u*' --to x.npz"):format(run), 2, 'for parameters')
     refuses(('export %s --vectors nodes --to x.npz'):format(run), 2, 'users')
   end)
+
+  it('refuse names that a file of UTF-8 could not tell apart', function()
+    local rows, kg = {'user,item'}, {'head,relation,tail', 'B,genre,g'}
+    for _, user in ipairs{'Jos\233', 'Jos\232'} do -- Latin-1
+      for _, item in ipairs{'A', 'B', 'C'} do rows[#rows + 1] = user .. ',' .. item end
+    end
+    local set = fixtures.dir{['interactions.csv'] = rows, ['kg.csv'] = kg}
+    local out = set .. '/run'
+    shell.works(('run bpr-mf --quiet --data %s --set epochs=1 --set dim=2 --out %s'):format(set, out))
+    for _, ending in ipairs{'npz', 'safetensors'} do
+      shell.refuses(('export %s --vectors users --to %s/v.%s'):format(out, set, ending), 1,
+                    "names that are no UTF%-8 would both be 'Jos\239\191\189' there: take .tsv")
+    end
+    shell.works(('export %s --vectors items --to %s/v.npz'):format(out, set))
+    shell.works(('export %s --vectors users --to %s/v.tsv'):format(out, set))
+    assert.matches('\tJos\232\t', fixtures.bytes(set .. '/v.tsv'))
+  end)
 end)

@@ -7,6 +7,7 @@
 local arrays = require 'tinykg.engine.arrays'
 local atomic_file = require 'tinykg.base.atomic_file'
 local evaluate = require 'tinykg.train.evaluate'
+local format = require 'tinykg.base.format'
 local json = require 'tinykg.base.json'
 local must = require 'tinykg.base.must'
 local ops = require 'tinykg.engine.ops'
@@ -17,6 +18,7 @@ local store = require 'tinykg.store'
 local tables = require 'tinykg.base.tables'
 local tensor = require 'tinykg.engine.tensor'
 local tsv = require 'tinykg.query.export.tsv'
+local utf8 = require 'tinykg.base.utf8'
 
 local vectors = {}
 
@@ -80,6 +82,19 @@ end
 
 -- ---- files ----
 
+--- Refuses names that would be equal in a file of UTF-8, where other bytes are U+FFFD.
+local function check_utf8(path, list)
+  local seen = {}
+  for _, name in ipairs(list) do
+    local text = utf8.valid(name)
+    if seen[text] then
+      error(("%s: two names that are no UTF-8 would both be '%s' there: take .tsv, or make the data "
+        .. 'set UTF-8 (iconv)'):format(path, format.line(text)), 0)
+    end
+    seen[text] = true
+  end
+end
+
 --- Writes vectors; the ending of the path selects the format.
 ---@param run OpenRun ---@param path string ---@param kinds string[] 'users', 'items' or both
 ---@param all {users: Tensor, items: Tensor} of vectors.of
@@ -89,6 +104,7 @@ function vectors.write(run, path, kinds, all)
     local list, known = {}, run.data.names[kind]
     for i = 1, run.data[kind] do list[i] = known:name(i - 1) end
     chosen[kind], names[NAMES[kind]] = all[kind], list
+    if ending == 'npz' or ending == 'safetensors' then check_utf8(path, list) end
   end
   if ending == 'tsv' then
     tsv.write(path, kinds, chosen, run.data)
