@@ -155,6 +155,25 @@ describe('lengths of lists', function()
       :gsub('\n', '')))
   end)
 
+  it('have the metrics of the recipe itself beside them', function()
+    local dir = fixtures.dir{['own.lua'] = [[
+      local tk = require 'tinykg'
+      local Model = tk.nn.class('Own')
+      function Model:loss(b) return tk.loss.interactions(self.u(b.users), self.i(b.items),
+        self.i(b.negatives:reshape(-1)), b.labels, b.weights) end
+      function Model:score(users, items) return tk.dot(self.u(users), self.i(items)) end
+      return tk.recipe{name = 'Own', build = function(data)
+        return setmetatable({u = tk.nn.Embedding(data.users, 4),
+                             i = tk.nn.Embedding(data.items, 4)}, Model)
+      end, metrics = {share = function(_, _, part) return part == 'valid' and .25 or .75 end}}]]}
+    prints('data demo ' .. dir .. '/data --users 60 --items 40')
+    prints(('run %s/own.lua --data %s/data --data-set task=ranking --set epochs=1 --quiet ' ..
+            '--out %s/run'):format(dir, dir, dir))
+    assert.matches('\nshare +0%.7500\nusers +%d+\n', prints('eval ' .. dir .. '/run'))
+    assert.equal(.25, json.decode(prints('eval --part valid --json ' .. dir .. '/run'))
+      .metrics.share)
+  end)
+
   it('are an option, by which it stops early', function()
     local dir = fixtures.dir()
     prints('data demo ' .. dir .. '/data --users 60 --items 40')
