@@ -68,13 +68,20 @@ local function mark_of(o, data)
                       asked), 0)
 end
 
+--- The usual metric of ranking: recall of the longest lists, but of lists of all items, whose recall
+--- is always 1, NDCG.
+local function of_ranking(data, cuts)
+  local longest = cuts[#cuts]
+  return (longest < data.items and 'recall@' or 'ndcg@') .. longest
+end
+
 --- The metric that early stopping watches. Errors: it is not measured, or not defined.
 local function watched(o, data, cuts, own)
   local mark = mark_of(o, data)
   local names = data.task == 'ctr' and {'auc', 'f1'} or train.metric_names(cuts)
   local label = data.task == 'ctr' and rows.only_label(data.valid)
   if o.metric == 'auto' then
-    return data.task ~= 'ctr' and 'recall@' .. cuts[#cuts] .. mark or label and 'f1' or 'auc'
+    return data.task ~= 'ctr' and of_ranking(data, cuts) .. mark or label and 'f1' or 'auc'
   end
   if label and o.metric == 'auc' then
     error(string.format('option metric: auc is not defined on the validation part, all %d labels '

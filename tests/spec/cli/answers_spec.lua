@@ -155,6 +155,19 @@ describe('lengths of lists', function()
       :gsub('\n', '')))
   end)
 
+  it('that have all items are compared by NDCG: recall is 1', function()
+    local dir = fixtures.dir()
+    prints('data demo ' .. dir .. '/data --users 60 --items 18')
+    for k, metric in pairs{[20] = 'ndcg@20', [10] = 'recall@10'} do
+      local out = ('%s/of-%d'):format(dir, k)
+      prints(('run bpr-mf --quiet --data %s/data --data-set task=ranking --set epochs=1 ' ..
+              '--set eval_k=%d --out %s'):format(dir, k, out))
+      local summary = fixtures.json(out .. '/summary.json')
+      assert.equal(metric, summary.metric)
+      assert.is_true(summary.valid[metric] < 1)
+    end
+  end)
+
   it('have the metrics of the recipe itself beside them', function()
     local dir = fixtures.dir{['own.lua'] = [[
       local tk = require 'tinykg'
