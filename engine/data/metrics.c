@@ -183,14 +183,14 @@ struct list_sums {
   double dcg, precisions;
 };
 
-static void add_to_rank(struct list_sums *w, int k, const int32_t *top, struct span test,
-                        const double *gain) {
-  while (w->rank < k && top[w->rank] >= 0) {
+static void add_to_rank(struct list_sums *w, const struct cuts *c, int k, const int32_t *top,
+                        struct span test) {
+  while (w->rank < least(k, c->k_max) && top[w->rank] >= 0) {
     int32_t id = top[w->rank++];
     if (!contains(test, id)) continue;
     w->hits++;
     if (!w->first) w->first = w->rank;
-    w->dcg += gain[w->rank];
+    w->dcg += c->gain[w->rank];
     w->precisions += (double)w->hits / w->rank;
   }
 }
@@ -200,7 +200,7 @@ static void rank_row(const struct cuts *c, const int32_t *top, struct span test,
   for (int i = 0; i < c->n_ks; i++) {
     int k = c->ks[i];
     double *m = out + i * TKG_METRIC_COUNT;
-    add_to_rank(&w, k, top, test, c->gain);
+    add_to_rank(&w, c, k, top, test);
     m[TKG_METRIC_RECALL] = (double)w.hits / test.n;
     m[TKG_METRIC_PRECISION] = (double)w.hits / k;
     m[TKG_METRIC_HIT] = w.hits > 0;
@@ -210,7 +210,7 @@ static void rank_row(const struct cuts *c, const int32_t *top, struct span test,
     m[TKG_METRIC_NDCG_KGAT] = w.dcg; /* divided once the whole list is known */
     m[TKG_METRIC_F1] = 2.0 * w.hits / ((double)k + test.n);
   }
-  add_to_rank(&w, c->k_max, top, test, c->gain);
+  add_to_rank(&w, c, c->k_max, top, test);
   for (int i = 0; w.hits && i < c->n_ks; i++)
     out[i * TKG_METRIC_COUNT + TKG_METRIC_NDCG_KGAT] /= c->ideal[least(c->ks[i], w.hits)];
 }
@@ -226,10 +226,22 @@ static int ranking_check(int64_t rows, int k_max, const int32_t *ks, int n_ks) {
     return tkg__fail(TKG_E_ARGUMENT, "ranking: %lld lists of %d items at %d cuts", (long long)rows,
                      k_max, n_ks);
   for (int i = 0; i < n_ks; i++)
-    if (ks[i] < 1 || ks[i] > k_max || (i && ks[i] <= ks[i - 1]))
-      return tkg__fail(TKG_E_ARGUMENT, "ranking: cut %d is k = %d, expected ascending k in 1..%d",
-                       i + 1, ks[i], k_max);
+    if (ks[i] < 1 || (i && ks[i] <= ks[i - 1]))
+      return tkg__fail(TKG_E_ARGUMENT, "ranking: cut %d is k = %d, expected ascending k from 1",
+                       i + 1, ks[i]);
   return TKG_OK;
+}
+
+/* Returns the most items that a list or its ideal has: k_max, or where the last cut is larger and a
+ * user has more test items, as many of them as that cut has. */
+static int longest_list(int64_t rows, int k_max, const int32_t *users, const int32_t *offsets,
+                        const int32_t *items, int k_last) {
+  int most = k_max;
+  for (int64_t r = 0; r < rows && most < k_last; r++) {
+    struct span test = user_items(offsets, items, row_user(users, r));
+    if (test.n > most) most = least(test.n, k_last);
+  }
+  return most;
 }
 
 /* Ranks each row into values[row][cut][metric]; returns the first bad row or INT64_MAX. */
@@ -251,12 +263,13 @@ int tkg_metrics_ranking(const int32_t *top, int64_t rows, int k_max, const int32
                         int n_ks, double *sums, int64_t *counted) {
   int status = ranking_check(rows, k_max, ks, n_ks);
   if (status) return status;
-  size_t width = (size_t)n_ks * TKG_METRIC_COUNT, tables = (size_t)k_max + 1;
+  int longest = longest_list(rows, k_max, users, test_offsets, test_items, ks[n_ks - 1]);
+  size_t width = (size_t)n_ks * TKG_METRIC_COUNT, tables = (size_t)longest + 1;
   double *scratch = calloc(2 * tables + (size_t)rows * width, sizeof *scratch);
   if (!scratch)
     return tkg__fail(TKG_E_MEMORY, "ranking: no memory for %lld lists", (long long)rows);
   double *gain = scratch, *ideal = gain + tables, *values = ideal + tables;
-  for (int i = 1; i <= k_max; i++) {
+  for (int i = 1; i <= longest; i++) {
     gain[i] = 1 / log2(i + 1.0);
     ideal[i] = ideal[i - 1] + gain[i];
   }

@@ -55,10 +55,11 @@ int tkg_metrics_topk(float *scores, int64_t rows, int64_t cols, const int32_t *u
                      float *top_scores);
 
 /* Adds to sums[n_ks x TKG_METRIC_COUNT] the metrics of each row of top[rows x k_max] at each cut in
- * ks (ascending, 1..k_max), and to *counted the number of rows that were added: those of users with
- * a test item. A user's test_items must ascend and be distinct, else TKG_E_ARGUMENT. Callers zero
- * both outputs, call this once per block of users, and divide at the end. Rows are added in order,
- * so that any division into blocks gives the same bits. */
+ * ks (ascending from 1; k_max items are all that a list has for a larger one), and to *counted the
+ * number of rows that were added: those of users with a test item. A user's test_items must ascend
+ * and be distinct, else TKG_E_ARGUMENT. Callers zero both outputs, call this once per block of
+ * users, and divide at the end. Rows are added in order, so that any division into blocks gives the
+ * same bits. */
 int tkg_metrics_ranking(const int32_t *top, int64_t rows, int k_max, const int32_t *users,
                         const int32_t *test_offsets, const int32_t *test_items, const int32_t *ks,
                         int n_ks, double *sums, int64_t *counted);

@@ -31,7 +31,7 @@ return function(summary, o, rows)
   local own = type(summary.test) == 'table' and summary.test[name]
   local popular = type(summary.popularity) == 'table' and summary.popularity[name]
   local compared = type(own) == 'number' and type(popular) == 'number'
-  if not compared or own > popular then return nil end
+  if not compared or own > popular or popular == 1 then return nil end -- nothing is better than 1
   return ('no better than popularity (test %s %.4f, popularity %.4f): try%s'):format(name, own,
     popular, to_try(summary, o, rows))
 end

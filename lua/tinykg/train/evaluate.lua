@@ -200,7 +200,7 @@ local function ranking(model, prepared, data, part, o, at_once)
   if not top then
     score_all, free = scoring.scorer(model, prepared, data, block, at_once.size, at_once.block)
   end
-  local mark = sample.mark(at_once)
+  local mark = sample.mark(at_once, data, part)
   local each, complete = listeners(data, o, mark)
   local result = metrics.ranking{
     users = users, n = n, items = data.items, k = o.k, block = block, progress = o.progress,

@@ -49,7 +49,7 @@ end
 --- A counter of the lists of an evaluation.
 ---@param data tinykg.Data ---@param k integer|integer[] cuts
 ---@return {add: fun(top: ffi.cdata*), results: fun(): table<string, number>} add takes a user's
----  list of the largest cut, padded with -1; results has 'coverage@10', ...
+---  list of the largest cut, at most all items, padded with -1; results has 'coverage@10', ...
 function exposure.counter(data, k)
   k = type(k) == 'table' and k or {k}
   local counts = {}
@@ -57,7 +57,7 @@ function exposure.counter(data, k)
   local self = {}
   function self.add(top)
     for i, cut in ipairs(k) do
-      for at = 0, cut - 1 do
+      for at = 0, math.min(cut, data.items) - 1 do
         if top[at] >= 0 then counts[i][top[at]] = counts[i][top[at]] + 1 end
       end
     end

@@ -10,19 +10,17 @@ local clock = require 'tinykg.base.clock'
 local evaluate = require 'tinykg.train.evaluate'
 local format = require 'tinykg.base.format'
 local groups = require 'tinykg.train.update.groups'
-local metrics = require 'tinykg.train.metrics'
 local phases = require 'tinykg.train.phases'
 local popularity = require 'tinykg.train.baseline.popularity'
 local pretrained = require 'tinykg.train.start.pretrained'
 local progress = require 'tinykg.base.progress'
-local rows = require 'tinykg.data.rows'
 local schedule = require 'tinykg.train.schedule'
 local runtime = require 'tinykg.engine.runtime'
-local sample = require 'tinykg.train.sample_ranking'
 local start_files = require 'tinykg.nn.start_files'
 local statistics = require 'tinykg.train.statistics'
 local step = require 'tinykg.engine.step'
 local tensor = require 'tinykg.engine.tensor'
+local watched = require 'tinykg.train.epoch.watched'
 
 local train = {}
 
@@ -47,51 +45,8 @@ local function cuts_of(o, settings)
   return settings and settings.k or statistics.cuts(o.eval_k)
 end
 
---- 'recall@10', 'precision@10', ... at all cuts. ---@param cuts integer[]
----@param mark? string what stands behind each name (sample_ranking) ---@return string[]
-function train.metric_names(cuts, mark)
-  local list = {}
-  for _, k in ipairs(cuts) do
-    for _, name in ipairs(metrics.names) do list[#list + 1] = name .. '@' .. k .. (mark or '') end
-  end
-  return list
-end
-
---- What the names of a run's metrics end in. Errors: options of ranking, of data that are not
---- ranked.
-local function mark_of(o, data)
-  local mark = sample.mark{users = o.eval_users, negatives = o.eval_negatives}
-  local asked = o.eval_users > 0 and 'eval_users' or mark ~= '' and 'eval_negatives'
-    or o.per_user and 'per_user' or o.exposure and 'exposure'
-  if not asked or data.task ~= 'ctr' then return mark end
-  error(string.format("option %s: labelled data are not ranked (task 'ranking' ranks them)",
-                      asked), 0)
-end
-
---- The usual metric of ranking: recall of the longest lists, but of lists of all items, whose recall
---- is always 1, NDCG.
-local function of_ranking(data, cuts)
-  local longest = cuts[#cuts]
-  return (longest < data.items and 'recall@' or 'ndcg@') .. longest
-end
-
---- The metric that early stopping watches. Errors: it is not measured, or not defined.
-local function watched(o, data, cuts, own)
-  local mark = mark_of(o, data)
-  local names = data.task == 'ctr' and {'auc', 'f1'} or train.metric_names(cuts)
-  local label = data.task == 'ctr' and rows.only_label(data.valid)
-  if o.metric == 'auto' then
-    return data.task ~= 'ctr' and of_ranking(data, cuts) .. mark or label and 'f1' or 'auc'
-  end
-  if label and o.metric == 'auc' then
-    error(string.format('option metric: auc is not defined on the validation part, all %d labels '
-                        .. 'are %d: f1 is', data.valid.n, label), 0)
-  end
-  if own[o.metric] then return o.metric end
-  if tables.any(names, function(name) return name == o.metric end) then return o.metric .. mark end
-  error(string.format('option metric: %s is not measured here; there are: %s', o.metric,
-                      table.concat(tables.append(names, tables.sorted_keys(own)), ' ')), 0)
-end
+--- Names of ranking metrics (tinykg.train.epoch.watched).
+train.metric_names = watched.names
 
 --- Builds a recipe's model, ready to train. Errors: build did not return a model.
 ---@return Module
@@ -164,7 +119,7 @@ end
 function train.new(recipe, data, o, settings)
   if data.train.n == 0 then error('the data set has no training interactions', 0) end
   local self = setmetatable({recipe = recipe, data = data, o = o, settings = settings}, Run)
-  self.metric = watched(o, data, cuts_of(o, settings), recipe.metrics)
+  self.metric = watched.name(o, data, cuts_of(o, settings), recipe.metrics)
   runtime.uncollected(build, self)
   self.line = progress.line(settings.quiet)
   self.keeper = settings.best or in_memory()

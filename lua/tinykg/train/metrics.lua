@@ -314,8 +314,8 @@ end
 -- Sums over all users, in their order, so that they are the same bits for any number of ranks.
 -- `score` and `top` are called outside of any pcall, so that their errors keep their line.
 local function sum_blocks(o)
-  local k_max, most = o.k[#o.k], math.min(o.block, o.n)
-  local blocks, round = math.ceil(o.n / o.block), blocks_per_round(o, o.k[#o.k])
+  local k_max, most = math.min(o.k[#o.k], o.items), math.min(o.block, o.n) -- no list has more
+  local blocks, round = math.ceil(o.n / o.block), blocks_per_round(o, k_max)
   local top = int32s(math.min(math.min(round, blocks) * o.block, o.n) * k_max)
   local best = o.top and floats(most * k_max)
   local sums, counted = doubles(#o.k * #metrics.names), ffi.new('int64_t[1]')
@@ -350,7 +350,8 @@ end
 ---@field block? integer users scored at a time, 256: the memory is block x items floats
 ---@field progress? fun(done: integer, total: integer) called after each block
 ---@field each? fun(user: integer, values: table<string, number>, top: ffi.cdata*) called for each
----  user that is counted, with its metrics and its list of the largest k, padded with -1
+---  user that is counted, with its metrics and its list of the largest k, at most all items, padded
+---  with -1
 
 --- Full ranking of all items for each user, in blocks of users.
 -- `score(users, first, count)` returns a buffer of count x items floats, row-major, the scores of

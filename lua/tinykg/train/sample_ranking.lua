@@ -20,12 +20,28 @@ sample.CHOICES = {'full', 'uni100', 'pop100'}
 local PER_ITEM = 100
 local USERS, ITEMS = 0x4556414C, 0x4556414D -- streams of random numbers
 
---- What stands behind the names of metrics: '' for those of full ranking of all users.
----@param o {users: integer?, negatives: string?} ---@return string such as ' (uni100, 500 users)'
-function sample.mark(o)
+--- The most users who have items in validation, test or another part.
+local function most_users(data, part)
+  local most = 0
+  for _, name in ipairs{'valid', 'test', part} do
+    if data[name].n > 0 then
+      local _, n = arrays.filled_rows(data:positives(name).offsets, data.users)
+      most = math.max(most, n)
+    end
+  end
+  return most
+end
+
+--- What stands behind the names of metrics: '' for those of full ranking of all users. Validation
+--- and test have the same mark: that of users says that fewer were drawn than one of them has.
+---@param o {users: integer?, negatives: string?} ---@param data tinykg.Data
+---@param part? string of which they are ---@return string such as ' (uni100, 500 users)'
+function sample.mark(o, data, part)
   local parts = {}
   if o.negatives and o.negatives ~= 'full' then parts[1] = o.negatives end
-  if o.users and o.users > 0 then parts[#parts + 1] = ('%d users'):format(o.users) end
+  if o.users and o.users > 0 and o.users < most_users(data, part) then
+    parts[#parts + 1] = ('%d users'):format(o.users)
+  end
   return #parts > 0 and ' (' .. table.concat(parts, ', ') .. ')' or ''
 end
 
@@ -43,6 +59,14 @@ function sample.users(ids, n, wanted, seed)
     end
   end
   return out, count
+end
+
+--- The most items among which a user's own are ranked. ---@param own integer of the part
+---@param known integer items of the user that are not ranked ---@param negatives? string
+function sample.offered(data, own, known, negatives)
+  local all = data.items - known
+  if not negatives or negatives == 'full' then return all end
+  return math.min(all, (1 + PER_ITEM) * own)
 end
 
 --- A function that draws an item, and how many there are that it may draw.

@@ -168,6 +168,27 @@ describe('lengths of lists', function()
     end
   end)
 
+  it('that have all that each user is offered are said to', function()
+    local rows, kg = {'user,item'}, {'head,relation,tail', 'i1,is,x'}
+    for user = 1, 30 do
+      for k = 0, 9 do rows[#rows + 1] = ('u%d,i%d'):format(user, (user + 2 * k) % 24) end
+    end
+    local dir = fixtures.dir{['interactions.csv'] = rows, ['kg.csv'] = kg}
+    local function run(more)
+      return (prints(('run bpr-mf --data %s --set epochs=1 --force --out %s/run %s')
+        :format(dir, dir, more)):gsub('%s+', ' '))
+    end
+    local text = run ''
+    assert.matches('note: lists of 20 have all that each user is offered, so recall@20 is always 1: '
+                   .. 'early stopping goes by ndcg@20', text, 1, true)
+    assert.equal('ndcg@20', fixtures.json(dir .. '/run/summary.json').metric)
+    text = run '--set metric=recall@20'
+    assert.matches('each user is offered: recall@20 is always 1', text, 1, true)
+    assert.is_nil(text:match('no better than popularity'))
+    assert.equal(1, fixtures.json(dir .. '/run/summary.json').test['recall@20'])
+    assert.is_nil(run('--set eval_k=10'):match('is always 1'))
+  end)
+
   it('have the metrics of the recipe itself beside them', function()
     local dir = fixtures.dir{['own.lua'] = [[
       local tk = require 'tinykg'

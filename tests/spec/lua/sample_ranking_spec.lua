@@ -16,12 +16,18 @@ local function set_of(csr, user)
 end
 
 describe('the mark of a sample', function()
-  it('is empty for full ranking alone', function()
-    assert.equal('', sample.mark{})
-    assert.equal('', sample.mark{users = 0, negatives = 'full'})
-    assert.equal(' (uni100)', sample.mark{users = 0, negatives = 'uni100'})
-    assert.equal(' (50 users)', sample.mark{users = 50, negatives = 'full'})
-    assert.equal(' (pop100, 50 users)', sample.mark{users = 50, negatives = 'pop100'})
+  it('is empty for full ranking alone, of all users that there are', function()
+    local held = arrays.csr_lists{{1}, {}, {2}, {0, 3}} -- three users have some
+    local data = {users = 4, valid = {n = 1}, test = {n = 0},
+                  positives = function() return {offsets = arrays.of('int32_t', held.offsets)} end}
+    local function mark(o) return sample.mark(o, data, 'valid') end
+    assert.equal('', mark{})
+    assert.equal('', mark{users = 0, negatives = 'full'})
+    assert.equal(' (uni100)', mark{users = 0, negatives = 'uni100'})
+    assert.equal(' (2 users)', mark{users = 2, negatives = 'full'})
+    assert.equal(' (pop100, 2 users)', mark{users = 2, negatives = 'pop100'})
+    assert.equal('', mark{users = 3, negatives = 'full'})
+    assert.equal('', mark{users = 1e9, negatives = 'full'})
   end)
 end)
 
@@ -151,6 +157,8 @@ describe('sampled negatives', function()
     local eval = shell.prints('eval ' .. dir .. '/full --negatives uni100 --users 30')
     assert.matches('recall@20 %(uni100, 30 users%) +0%.', eval)
     assert.is_nil(eval:match('recall@20 +0'))
+    assert.equal(shell.prints('eval ' .. dir .. '/full'),
+                 (shell.prints('eval ' .. dir .. '/full --users 1e9')))
     assert.matches("option eval_users: labelled data are not ranked",
       shell.gives(1, './tinykg run recipes/kgcn.lua --data ' .. folder ..
                   ' --data-set task=ctr --set eval_users=5 --out ' .. dir .. '/no', 'labelled'))

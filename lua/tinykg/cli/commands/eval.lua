@@ -41,7 +41,8 @@ local function note_ranking(path, a)
     table.concat(given, ', '), #given > 1 and 'say' or 'says', path))
 end
 
---- Metrics of one run and what they are of, and the names of the recipe's own.
+--- Metrics of one run and what they are of, the names of the recipe's own, and what stands behind
+--- those of ranking.
 local function measure(path, a, cuts)
   local evaluate = require 'tinykg.train.evaluate'
   local run = run_args.open(path, a)
@@ -62,14 +63,17 @@ local function measure(path, a, cuts)
   metrics = tables.merged(metrics, own)
   return {run = run.folder, recipe = run.recipe.name, data = run.data.name, part = a.part,
           seed = run.config.seed, best_epoch = run.best_epoch, finished = run.summary ~= nil,
-          metrics = metrics}, tables.sorted_keys(own)
+          metrics = metrics}, tables.sorted_keys(own),
+    require('tinykg.train.sample_ranking').mark(a, run.data, a.part)
 end
 
 --- Names of the measured metrics: auc, f1, then by k in the engine's order, then the recipes' own,
 --- then the count `users`.
-local function names_of(results, cuts, a, own)
-  local mark = require('tinykg.train.sample_ranking').mark(a)
-  local list = tables.append({'auc', 'f1'}, require('tinykg.train').metric_names(cuts, mark))
+local function names_of(results, cuts, marks, own)
+  local list = {'auc', 'f1'}
+  for _, mark in ipairs(tables.unique(marks)) do
+    tables.append(list, require('tinykg.train').metric_names(cuts, mark))
+  end
   list = tables.unique(tables.append(tables.append(list, own), {'users'}))
   return tables.filter(list, function(name)
     return tables.any(results, function(result) return result.metrics[name] ~= nil end)
@@ -82,7 +86,7 @@ local function title(result)
       :format(result.best_epoch or '?'))
 end
 
-local function print_table(results, cuts, a, own)
+local function print_table(results, cuts, marks, own)
   for i, result in ipairs(results) do
     format.print(#results > 1 and ('%d  %s'):format(i, title(result)) or title(result))
   end
@@ -91,7 +95,7 @@ local function print_table(results, cuts, a, own)
     rows[1] = {''}
     for i in ipairs(results) do rows[1][i + 1] = tostring(i) end
   end
-  for _, name in ipairs(names_of(results, cuts, a, own)) do
+  for _, name in ipairs(names_of(results, cuts, marks, own)) do
     local row = {name}
     for _, result in ipairs(results) do
       local value = result.metrics[name]
@@ -110,13 +114,13 @@ return function(...)
   a.users = options.whole(a.users, '--users', 0)
   local cuts = cuts_of(a.k or '10,20')
   run_args.set_engine(a)
-  local results, own = {}, {}
+  local results, own, marks = {}, {}, {}
   for i, path in ipairs(a.run) do
     local names
-    results[i], names = measure(path, a, cuts)
+    results[i], names, marks[i] = measure(path, a, cuts)
     tables.append(own, names)
     require('tinykg.engine.runtime').collect(true) -- this run's tensors, before the next run
     if a.json then print(json.encode(results[i])) end
   end
-  if not a.json then print_table(results, cuts, a, own) end
+  if not a.json then print_table(results, cuts, marks, own) end
 end
