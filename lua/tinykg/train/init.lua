@@ -68,8 +68,8 @@ local function mark_of(o, data)
                       asked), 0)
 end
 
---- The usual metric of ranking: recall of the longest lists, but of lists of all items, whose recall
---- is always 1, NDCG.
+--- The usual metric of ranking: recall of the longest lists; where these have all items, so that
+--- it is always 1, NDCG.
 local function of_ranking(data, cuts)
   local longest = cuts[#cuts]
   return (longest < data.items and 'recall@' or 'ndcg@') .. longest
