@@ -29,8 +29,7 @@ function KGRec:rationales(kg)
   return scores, (tk.where(mean:gt(0), mean, 1) * 0.5 + 0.5):gather(self.taken:tails())
 end
 
---- A step's triples to see, to hide, and of its view; interactions to see, and of its view (16-100,
---- 210-229). The program's loop misses the last relation (44).
+--- Triples to see, to hide, of a step's view; interactions to see, of its view (16-100, 210-229).
 function KGRec:draw()
   local kg, taken, kept, keep = self.kg, self.taken, 1 - self.o.node_dropout, 1 - self.o.cl_drop
   local some = tk.random('uniform', kg.edges):ge(self.rates:gather(kg:edge_relations()))
@@ -103,13 +102,14 @@ return tk.recipe{
     ['alibaba-fashion'] = {ssl_weight = 1e-3, temperature = .2, eval_every = 1, patience = 10}},
   l2 = 'in loss',
   build = function(data, o)
-    local kg, sizes = tk.graph(data, {inverse = true}), {o.dim, o.dim, o.dim}
-    local relations = math.max(2 * data.relations, 1)
-    local rates = tk.cat{tk.zeros(relations - 1) + o.node_dropout, tk.ones(1)}
+    local kg, relations = tk.graph(data, {inverse = true}), math.max(2 * data.relations, 1)
+    local sizes, of, last = {o.dim, o.dim, o.dim}, data.graph.relations, 0
+    local rates = tk.cat{tk.zeros(relations - 1) + o.node_dropout, tk.ones(1)} -- never the last: 44
+    for k = 0, data.graph.n - 1 do last = last + (of[k] == data.relations - 1 and 1 or 0) end
     local start = {bound = math.sqrt(6 / (data.users + data.entities + o.dim))} -- of one table
     return setmetatable({
       o = o, kg = kg, taken = tk.graph(data, {of = 'interactions'}):normalized('row'),
-      rates = rates, sampled = (1 - rates):gather(kg:edge_relations()):sum():item(),
+      rates = rates, sampled = (1 - o.node_dropout) * (kg.edges - last),
       ones = tk.ones(data.entities, 1), item_count = data.items, drop = tk.nn.Dropout(o.dropout),
       hidden = math.min(o.hidden, kg.edges), users = tk.nn.Embedding(data.users, o.dim, start),
       entities = tk.nn.Embedding(data.entities, o.dim, start),

@@ -9,7 +9,8 @@ local function note_of(result, likes, peers)
     return ("%s: mean of the model's scores for the %d users most alike by items taken")
       :format(who, peers)
   elseif result.by == 'popularity' then
-    return (likes and 'nobody took any of the items liked' or who) .. ': the most popular items; score: how many users took them'
+    return (likes and 'nobody took any of the items liked' or who)
+      .. ': the most popular items; score: how many users took them'
   end
 end
 

@@ -147,7 +147,7 @@ checks['best.safetensors'] = function(self)
     wrong('of recipe %s, the run is of %s', tostring(metadata.recipe), self.config.recipe)
   end
   self.best_epoch = tonumber(metadata.epoch)
-  if not self.best_epoch then wrong('it does not say of which epoch it is: not what a run wrote') end
+  if not self.best_epoch then wrong('it does not say of which epoch it is: no run wrote it') end
   return ('%s of epoch %s, %s'):format(count(n, 'parameter'), tostring(metadata.epoch),
                                        sums_text(checked))
 end

@@ -170,7 +170,8 @@ print(json.dumps([sorted(a.files), a['user_names'].tolist(), a['users'].shape]))
     end
     local set = fixtures.dir{['interactions.csv'] = rows, ['kg.csv'] = kg}
     local out = set .. '/run'
-    shell.works(('run bpr-mf --quiet --data %s --set epochs=1 --set dim=2 --out %s'):format(set, out))
+    shell.works(('run bpr-mf --quiet --data %s --set epochs=1 --set dim=2 --out %s'):format(set,
+                                                                                          out))
     for _, ending in ipairs{'npz', 'safetensors'} do
       shell.refuses(('export %s --vectors users --to %s/v.%s'):format(out, set, ending), 1,
                     "names that are no UTF%-8 would both be 'Jos\239\191\189' there: take .tsv")

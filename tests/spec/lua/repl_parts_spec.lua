@@ -198,7 +198,7 @@ describe('help', function()
     assert.matches('^  graph:softmax%(', text)
     assert.matches('\n  tensor:log_softmax%(%) +Logarithm of the softmax', text)
     assert.matches('\n  tk%.loss%.softmax%(', text)
-    assert.is_nil(text:find('dropout', 1, true))
+    assert.is_nil(text:find('leaky_relu', 1, true))
     assert.equal('no help has the word qwert', help.search('qwert'))
   end)
 

@@ -49,8 +49,8 @@ local function put_tensor(file, name, t, data, width, tick)
     local kind, called = '', ''
     if namer then kind, called = namer(math.floor(row / each)) end
     for k = 1, columns do cells[k] = tsv.number(memory[k - 1]) end
-    local ok, why = file:write(name, '\t', kind, '\t', ('%d'):format(row), '\t', format.cell(called),
-      '\t', table.concat(cells, '\t', 1, columns), rest, '\n')
+    local ok, why = file:write(name, '\t', kind, '\t', ('%d'):format(row), '\t',
+      format.cell(called), '\t', table.concat(cells, '\t', 1, columns), rest, '\n')
     if not ok then return nil, why end
     tick()
   end

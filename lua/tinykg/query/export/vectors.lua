@@ -88,8 +88,8 @@ local function check_utf8(path, list)
   for _, name in ipairs(list) do
     local text = utf8.valid(name)
     if seen[text] then
-      error(("%s: two names that are no UTF-8 would both be '%s' there: take .tsv, or make the data "
-        .. 'set UTF-8 (iconv)'):format(path, format.line(text)), 0)
+      error(("%s: two names that are no UTF-8 would both be '%s' there: take .tsv, or make the "
+        .. 'data set UTF-8 (iconv)'):format(path, format.line(text)), 0)
     end
     seen[text] = true
   end

@@ -19,8 +19,8 @@ function per_user.write(path, names, list)
   local columns = tables.sorted_keys(list[1] and list[1].values or {})
   local lines = {'user\t' .. table.concat(columns, '\t')}
   for i, entry in ipairs(list) do
-    local name = names:name(entry.user):gsub('[\\\t\n\r]', ESCAPED)
-    lines[i + 1] = format.cell(name) .. '\t' ..
+    local user = names:name(entry.user):gsub('[\\\t\n\r]', ESCAPED)
+    lines[i + 1] = format.cell(user) .. '\t' ..
       table.concat(tables.map(columns, function(name)
         return ('%.9g'):format(entry.values[name])
       end), '\t')
