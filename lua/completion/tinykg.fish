@@ -99,8 +99,7 @@ complete -c tinykg -n '__fish_tinykg_using_command' -xa 'runs' -d 'List runs, th
 complete -c tinykg -n '__fish_tinykg_using_command' -xa 'eval' -d 'Metrics of finished or interrupted runs, with the parameters of their best epoch'
 complete -c tinykg -n '__fish_tinykg_using_command' -xa 'check' -d 'Checks each file of a run: whether it is whole (checksums; a damaged tensor is named) and fits the
 others, and whether the data set is what it was when the run began'
-complete -c tinykg -n '__fish_tinykg_using_command' -xa 'recommend' -d 'Lists the best items for a user by the model\'s scores, without those taken in train and validation
-(of labelled data: those with label 1)'
+complete -c tinykg -n '__fish_tinykg_using_command' -xa 'recommend' -d 'Lists the best items for a user by the model\'s scores, without items of train and validation'
 complete -c tinykg -n '__fish_tinykg_using_command' -xa 'similar' -d 'Lists the items most like an item, or the users most like a user, by the cosine of their vectors, or of their scores where a model has no vectors'
 complete -c tinykg -n '__fish_tinykg_using_command' -xa 'explain' -d 'Shows the paths in the graph from a user to an item that carried its score: items that the user
 took, entities that lead from there to the item, and relations between them'

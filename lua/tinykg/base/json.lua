@@ -9,6 +9,8 @@ reader.decode_invalid_numbers(false)
 
 local json = {null = cjson.null}
 
+json.replaced = 0 -- texts written so far that are no UTF-8: other bytes became U+FFFD
+
 local Array = {}
 
 --- Marks a table as an array, for one that may be empty. Returns it.
@@ -23,8 +25,10 @@ local escapes = {['"'] = '\\"', ['\\'] = '\\\\', ['\b'] = '\\b', ['\f'] = '\\f',
 local function escape(c) return escapes[c] or ('\\u%04x'):format(c:byte()) end
 
 local function string_text(text)
+  local valid = utf8.valid(text)
+  if valid ~= text then json.replaced = json.replaced + 1 end
   -- U+0080 to U+009F are control characters too, which a terminal may obey.
-  return '"' .. utf8.valid(text):gsub('[%c"\\]', escape):gsub('\194([\128-\159])', escape) .. '"'
+  return '"' .. valid:gsub('[%c"\\]', escape):gsub('\194([\128-\159])', escape) .. '"'
 end
 
 local function number_text(x)

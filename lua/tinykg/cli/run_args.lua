@@ -1,5 +1,6 @@
 --- Arguments that the commands on a trained model share, and opening its run.
 local format = require 'tinykg.base.format'
+local json = require 'tinykg.base.json'
 local options = require 'tinykg.cli.options'
 local progress = require 'tinykg.base.progress'
 local source_line = require 'tinykg.base.source_line'
@@ -47,6 +48,20 @@ end
 --- Prints a note on standard error. ---@param text string?
 function run_args.note(text)
   if text then io.stderr:write('note: ', format.line(text), '\n') end
+end
+
+--- Calls fn, which writes JSON, and notes if names in it are no UTF-8.
+function run_args.noting_replaced(fn, ...)
+  local before = json.replaced
+  fn(...)
+  if json.replaced == before then return end
+  run_args.note('some names are no UTF-8: JSON has U+FFFD for their other bytes (ids tell them '
+    .. 'apart, .tsv files have them as they are)')
+end
+
+--- Prints a value as JSON.
+function run_args.print_json(value)
+  run_args.noting_replaced(function() print(json.encode(value)) end)
 end
 
 --- A message, with what to do where it says that the data set of a run is gone.

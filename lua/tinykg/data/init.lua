@@ -48,14 +48,16 @@ local function fail(message, ...) error(source_line.message(message:format(...))
 ---@field graph table { n, heads, relations, tails [, weights], nodes, relation_count }
 ---@field names table users, items, entities, relations: each answers :name(id) and :id(name)
 ---@field split string how the split was made
+---@field drawn boolean? of labelled data: rows with label 0 were drawn, and are no user's word
 ---@field cached string whether the set came from the cache (tinykg.data.cache), or was kept in it
 ---@field features Tensor? f32 [items, columns], of features.npy, .npz or .safetensors in the folder
 ---  (tinykg.data.features), made when it is first asked for
 local Data = {}
 function Data:__index(key) return key == 'features' and features.tensor(self) or Data[key] end
 Data.__methods = Data
-Data.__fields = { 'cached', 'dropped', 'entities', 'features', 'format', 'graph', 'items', 'name',
-  'names', 'notes', 'relations', 'split', 'task', 'test', 'train', 'users', 'valid', 'warnings' }
+Data.__fields = { 'cached', 'drawn', 'dropped', 'entities', 'features', 'format', 'graph', 'items',
+  'name', 'names', 'notes', 'relations', 'split', 'task', 'test', 'train', 'users', 'valid',
+  'warnings' }
 
 local defaults = { ratios = { 0.8, 0.1, 0.1 }, valid_ratio = 0.1, seed = 0 }
 
@@ -177,6 +179,7 @@ local function add_negatives(raw, seed)
     parts, missing = negatives.add(parts, watched, raw.items, seed)
     return parts
   end)
+  raw.drawn = true
   raw.notes[#raw.notes + 1] = 'negatives drawn: as many items not watched as watched, per user'
   if bare then raw.notes[#raw.notes + 1] = 'ratings and times left out: negatives have none' end
   if missing > 0 then
@@ -265,7 +268,7 @@ local function assemble(raw, source, dir, task)
     graph = { n = graph.n, heads = graph.heads, relations = graph.relations, tails = graph.tails,
       weights = graph.weights, nodes = raw.entities, relation_count = raw.relations },
     names = raw.names, split = raw.split_name, dropped = raw.dropped, notes = raw.notes,
-    warnings = raw.warnings, feature_rows = raw.feature_rows,
+    warnings = raw.warnings, feature_rows = raw.feature_rows, drawn = raw.drawn,
   }
 end
 

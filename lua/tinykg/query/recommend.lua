@@ -14,6 +14,8 @@ local function note_of(result, likes, peers)
   end
 end
 
+local function join_notes(a, b) return a and b and a .. '; ' .. b or a or b end
+
 local List = {}
 
 --- A line per item: rank, score, name.
@@ -34,7 +36,8 @@ end
 ---  stand for the items that share a triple with them; all: list items of train and validation
 ---  too. Items are names or numbers.
 ---@return {user: integer?, name: string?, by: string, note: string?, items: table[]} items: {id
----  (from 0), item, title, name (both), rank, score, taken} each; by: 'model', 'popularity' or
+---  (from 0), item, title, name (both), rank, score, taken ('train', 'valid', 'test', 'label 0')}
+---  each; by: 'model', 'popularity' or
 ---  'alike', which `note` explains; print shows a line per item
 return function(run, user, o)
   runtime.options('recommend', o, 'k exclude only all likes')
@@ -50,10 +53,10 @@ return function(run, user, o)
   else
     result.items, result.by, peers = self:newcomer(likes or {}, named, id)
   end
-  local taken = id and o and o.only and self:count_taken(id, o.only) or 0
-  result.note = note_of(result, likes, peers)
-    or taken > 0 and ('%s took %s of these already: --all lists them too'):format(result.name,
-      taken == #o.only and 'all' or taken) or nil
+  local hidden = id and o and o.only and self:count_hidden(id, o.only) or 0
+  result.note = join_notes(note_of(result, likes, peers), hidden > 0
+    and ('%s has %s of these already: --all lists them too'):format(result.name,
+      hidden == #o.only and 'all' or hidden) or nil)
   self:release()
   recommender.describe(data.names.items, result.items)
   return setmetatable(result, List)

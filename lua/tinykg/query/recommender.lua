@@ -8,12 +8,14 @@ local evaluate = require 'tinykg.train.evaluate'
 local find = require 'tinykg.data.find'
 local metrics = require 'tinykg.train.metrics'
 local ranks = require 'tinykg.engine.ranks'
+local rows = require 'tinykg.data.rows'
 local runtime = require 'tinykg.engine.runtime'
 
 local PEERS = 50 -- most alike users whose scores are averaged for somebody new
 
 ---@class Recommender
 ---@field known tinykg.Csr train and validation
+---@field declined tinykg.Csr? pairs with label 0 of train and validation, unless they were drawn
 local Recommender = {}
 Recommender.__index = Recommender
 
@@ -72,6 +74,14 @@ local function likes_of(data, list)
   return liked, named
 end
 
+--- The pairs with label 0 of train and validation that users have themselves; nil: none.
+---@param data tinykg.Data ---@return tinykg.Csr?
+local function declined_of(data)
+  if data.task ~= 'ctr' or data.drawn then return nil end
+  local both = data.valid.n > 0 and rows.concat{data.train, data.valid} or data.train
+  return rows.csr(rows.filter(both, function(i) return both.labels[i] == 0 end), data.users)
+end
+
 --- Makes a recommender; release() frees its memory.
 ---@param run OpenRun
 ---@param o? {k: integer, exclude: (string|number)[], only: (string|number)[], all: boolean} k: 20;
@@ -83,6 +93,7 @@ local function new(run, o)
   local self = setmetatable({run = run, data = data, k = math.min(o.k or 20, data.items),
                              all = o.all, exclude = hidden_of(data, o),
                              known = evaluate.known(data, 'test'), trained = data:known(),
+                             declined = declined_of(data),
                              held_out = data:positives('test')}, Recommender)
   self.order, self.evaluated = evaluate.order(data, self.held_out)
   self.place = arrays.ints(data.users)
@@ -142,11 +153,22 @@ function Recommender:taken(user, item)
   return contains(self.held_out, user, item) and 'test' or nil
 end
 
---- How many of some items are on no list of a user, who took them in train or validation.
----@param items (string|number)[]
-function Recommender:count_taken(user, items)
+--- Whether an item is on no list of a user, who has it in train or validation, whatever its label.
+function Recommender:has(user, item)
+  return contains(self.known, user, item)
+    or self.declined ~= nil and contains(self.declined, user, item)
+end
+
+--- What is said of an item in a list of a user: where they took it, or had it with label 0.
+local function mark_of(self, user, item)
+  local declined = self.declined and contains(self.declined, user, item)
+  return self:taken(user, item) or declined and 'label 0' or nil
+end
+
+--- How many of some items are on no list of a user, who has them. ---@param items (string|number)[]
+function Recommender:count_hidden(user, items)
   return self.all and 0 or #tables.filter(items_of(self.data, items), function(item)
-    return contains(self.known, user, item)
+    return self:has(user, item)
   end)
 end
 
@@ -156,10 +178,8 @@ local function best_of(self, scores, user, likes)
   for _, hidden in ipairs{self.exclude, likes or {}} do
     for _, item in ipairs(hidden) do scores[item] = -math.huge end
   end
-  if user and not self.all then
-    for p = self.known.offsets[user], self.known.offsets[user + 1] - 1 do
-      scores[self.known.items[p]] = -math.huge
-    end
+  for _, own in ipairs(user and not self.all and {self.known, self.declined} or {}) do
+    for p = own.offsets[user], own.offsets[user + 1] - 1 do scores[own.items[p]] = -math.huge end
   end
   return metrics.topk{scores = scores, items = self.data.items, k = self.k}
 end
@@ -169,7 +189,7 @@ local function listed(self, ids, scores, user)
   local list = {}
   for i = 0, self.k - 1 do
     if ids[i] < 0 then break end
-    list[i + 1] = {id = ids[i], score = scores[i], taken = user and self:taken(user, ids[i])}
+    list[i + 1] = {id = ids[i], score = scores[i], taken = user and mark_of(self, user, ids[i])}
   end
   return list
 end

@@ -179,8 +179,8 @@ describe('lengths of lists', function()
         :format(dir, dir, more)):gsub('%s+', ' '))
     end
     local text = run ''
-    assert.matches('note: lists of 20 have all that each user is offered, so recall@20 is always 1: '
-                   .. 'early stopping goes by ndcg@20', text, 1, true)
+    assert.matches('note: lists of 20 have all that each user is offered, so recall@20 is always '
+                   .. '1: early stopping goes by ndcg@20', text, 1, true)
     assert.equal('ndcg@20', fixtures.json(dir .. '/run/summary.json').metric)
     text = run '--set metric=recall@20'
     assert.matches('each user is offered: recall@20 is always 1', text, 1, true)

@@ -180,4 +180,26 @@ print(json.dumps([sorted(a.files), a['user_names'].tolist(), a['users'].shape]))
     shell.works(('export %s --vectors users --to %s/v.tsv'):format(out, set))
     assert.matches('\tJos\232\t', fixtures.bytes(set .. '/v.tsv'))
   end)
+
+  it('say which names a file of UTF-8 has not as they are', function()
+    local rows, kg = {'user,item'}, {'head,relation,tail', 'B,genre,g'}
+    for _, user in ipairs{'Jos\233', 'Ann'} do
+      for _, item in ipairs{'A', 'B', 'C'} do rows[#rows + 1] = user .. ',' .. item end
+    end
+    local set = fixtures.dir{['interactions.csv'] = rows, ['kg.csv'] = kg}
+    local out = set .. '/run'
+    shell.works(('run bpr-mf --quiet --data %s --set epochs=1 --set dim=2 --out %s'):format(set,
+                                                                                          out))
+    local function said(command)
+      local text = shell.gives(0, ('./tinykg %s 2>&1'):format(command:gsub('RUN', out)), '')
+      return text:match('note: ([^\n]*)') or ''
+    end
+    assert.matches('1 name is no UTF%-8: .*v.npz has U%+FFFD',
+                   said('export RUN --vectors both --to ' .. set .. '/v.npz'))
+    assert.equal('', said('export RUN --vectors items --to ' .. set .. '/v.npz'))
+    assert.equal('', said('export RUN --vectors both --to ' .. set .. '/v.tsv'))
+    assert.matches('some names are no UTF%-8', said 'recommend RUN --id --user 0 --all --json')
+    assert.matches('some names are no UTF%-8', said 'recommend RUN --users all --json')
+    assert.equal('', said 'recommend RUN --user Ann --all --json')
+  end)
 end)

@@ -64,10 +64,13 @@ describe('tinykg recommend', function()
   it('says which of the items asked for the user has', function()
     local some = answer('recommend ' .. run .. ' --user ann --only Emma,Kim')
     assert.same({6}, ids(some))
-    assert.equal('ann took 1 of these already: --all lists them too', some.note)
+    assert.equal('ann has 1 of these already: --all lists them too', some.note)
     local none = answer('recommend ' .. run .. ' --user ann --only Emma')
-    assert.equal('ann took all of these already: --all lists them too', none.note)
+    assert.equal('ann has all of these already: --all lists them too', none.note)
     assert.is_nil(answer('recommend ' .. run .. ' --user ann --only Emma --all').note)
+    local text = prints('recommend ' .. run .. ' --user ann --only Emma')
+    assert.equal('BPR-MF on', text:sub(1, 9))
+    assert.matches('ann: no item is left\nnote: ann has all of these already[^\n]*\n$', text)
   end)
 
   it('writes over no file that the run reads again', function()
@@ -78,6 +81,9 @@ describe('tinykg recommend', function()
                              'sensitivity RUN --to RUN/config.json'} do
       refuses((command:gsub('RUN', run)), 2, 'is a file of the run in that folder: name another')
     end
+    local link = fixtures.dir() .. '/link.tsv'
+    os.execute(('ln -s %s/names.tsv %s'):format(run, link))
+    refuses(('recommend %s --users all -o %s'):format(run, link), 2, 'is a file of the run')
     assert.equal(best, fixtures.bytes(run .. '/best.safetensors'))
     shell.works(('export %s --vectors users --to %s/users.tsv'):format(run, run))
   end)
@@ -171,6 +177,38 @@ describe('tinykg recommend', function()
     local first, second = text:match('^(.-)\n(.-)\n$')
     assert.equal('cleo', json.decode(first).name)
     assert.same(ids(answer('recommend ' .. run .. ' --user ann -k 1')), ids(json.decode(second)))
+  end)
+
+  it('lists no item that a user has with label 0, unless such rows were drawn', function()
+    local rows = {'user,item,label,split', 'ann,A,1,train', 'ann,B,0,train', 'ann,C,0,valid',
+                  'ann,D,0,test', 'bob,B,1,train', 'bob,C,1,train', 'bob,D,1,valid', 'bob,E,1,test',
+                  'bob,A,0,test'}
+    local dir = fixtures.dir{['own/interactions.csv'] = rows,
+      ['drawn/ratings_final.txt'] = {'0 0 1', '0 1 0', '0 2 0', '0 3 0', '0 4 0', '1 1 1', '1 2 1',
+                                     '1 3 1', '1 4 1', '1 0 0', '2 0 1', '2 1 0', '2 3 1', '2 4 0'},
+      ['drawn/kg_final.txt'] = {'0 0 5', '1 0 5'}}
+    local function best(name, more)
+      local found, marks = answer(('recommend %s/%s-run %s'):format(dir, name, more)), {}
+      for _, one in ipairs(found.items) do marks[one.item] = one.taken or '' end
+      return marks, found
+    end
+    for _, name in ipairs{'own', 'drawn'} do
+      prints(('run kgcn --quiet --data %s/%s --set dim=4 --set epochs=1 --out %s/%s-run')
+        :format(dir, name, dir, name))
+    end
+    assert.same({D = '', E = ''}, (best('own', '--user ann')))
+    assert.same({A = 'train', B = 'label 0', C = 'label 0', D = '', E = ''},
+                (best('own', '--user ann --all')))
+    local marks, found = best('own', '--user ann --only B,E')
+    assert.same({E = ''}, marks)
+    assert.equal('ann has 1 of these already: --all lists them too', found.note)
+    assert.matches('\nann\t%d\tB\t[^\n]*\tlabel 0\n', prints(
+      ('recommend %s/own-run --users all --all'):format(dir)))
+    marks = best('drawn', '--id --user 0 --all')
+    for _, mark in pairs(marks) do assert.not_equal('label 0', mark) end
+    local explained = json.decode(prints(('explain %s/own-run --user ann --item E --json')
+      :format(dir)))
+    assert.equal(2, explained.of)
   end)
 
   it('tells item and title apart', function()

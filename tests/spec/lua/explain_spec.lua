@@ -320,6 +320,11 @@ describe('tinykg explain', function()
             'close: reader 3')
     refuses('explain ' .. run .. " --user 'reader 3'", 2, '%-%-item is needed')
     refuses('explain ' .. run .. ' --id --user 3 --item 1 --length 5', 2, "'5' is not a whole")
+    local explain, opened = require 'tinykg.query.explain', require('tinykg.run.open')(run)
+    for _, paths in ipairs{0, -1, 1.5, 'all'} do
+      assert.matches(('explain: paths %s is not a whole'):format(paths),
+                     fixtures.message(explain, opened, 3, 1, {paths = paths}), 1, true)
+    end
     refuses('explain ' .. run .. ' --id --user 3 --item Kim', 2, "'Kim' is not a number")
     refuses('explain ' .. run .. ' --id --user 3 --item 30', 1, 'no item number 30')
   end)

@@ -124,5 +124,5 @@ return function(...)
                                       {paths = paths, length = length})
   if not a.json then return print_all(run, e, length) end
   e.paths = json.array(e.paths)
-  print(json.encode(e))
+  run_args.print_json(e)
 end

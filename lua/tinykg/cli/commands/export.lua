@@ -67,7 +67,7 @@ local function write_vectors(a)
   local run = run_args.open(a.run, a)
   local all = vectors.of(run)
   local kinds = a.vectors == 'both' and {'users', 'items'} or {a.vectors}
-  vectors.write(run, a.to, kinds, all)
+  run_args.note(vectors.write(run, a.to, kinds, all))
   for _, kind in ipairs(kinds) do
     print(('written: %s (%s of %s: %s)'):format(a.to, kind, run.recipe.name,
                                                 table.concat(all[kind]:size(), ' x ')))

@@ -14,8 +14,8 @@ local run_args = require 'tinykg.cli.run_args'
 local usage = options.usage
 
 local HELP = [[
-Lists the best items for a user by the model's scores, without those taken in train and validation
-(of labelled data: those with label 1).
+Lists the best items for a user by the model's scores, without items of train and validation. Of
+labelled data those with label 0 are left out too, unless they were drawn (as in KGCN's format).
 A user who took nothing in train gets the most popular items; somebody new (--new, --likes) gets
 those too, or the mean scores of the users most alike. Equal scores: by item number.]]
 
@@ -125,11 +125,13 @@ end
 -- ---- the list of one user ----
 
 local function print_one(run, result, k)
-  format.print(('%s on %s, %s: the best %s%s'):format(
+  local n = #result.items
+  format.print(('%s on %s, %s: %s'):format(
     run.recipe.name, run.data.name, result.name or 'somebody new',
-    format.count(#result.items, 'item'),
-    #result.items < k and ': there are no more' or ''))
+    n == 0 and 'no item is left' or ('the best %s%s'):format(
+      format.count(n, 'item'), n < k and ': there are no more' or '')))
   if result.note then format.print('note: ' .. result.note) end
+  if n == 0 then return end
   print(('%4s  %12s  %s'):format('rank', 'score', 'item'))
   for rank, item in ipairs(result.items) do
     print(('%4d  %12.6g  %s%s'):format(rank, item.score, format.line(item.name),
@@ -145,7 +147,7 @@ local function recommend_one(run, a, k, user)
     likes = list_of(with_entities(run.data.names), a, a.likes, '--likes')})
   if not a.json then return print_one(run, result, k) end
   result.items = json.array(result.items)
-  print(json.encode(result))
+  run_args.print_json(result)
 end
 
 --- Prints a list for each named user, or for somebody new.
@@ -211,7 +213,9 @@ local function recommend_many(run, a, k)
     k = k, all = a.all, exclude = list_of(data.names.items, a, a.exclude, '--exclude'),
     only = list_of(data.names.items, a, a.only, '--only')})
   progress.during(function(update)
-    local function write(file) write_lists(file, recommender, ids, n, a, update) end
+    local function write(file)
+      run_args.noting_replaced(write_lists, file, recommender, ids, n, a, update)
+    end
     if not ranks.is_first() then -- it makes its share of the lists
       write{write = function() end}
     elseif a.o then

@@ -29,7 +29,7 @@ return function(...)
   local found = require('tinykg.query.similar')(run, a.item and 'items' or 'users', name, k)
   if a.json then
     found.list = json.array(found.list)
-    return print(json.encode(found))
+    return run_args.print_json(found)
   end
   format.print(('%s on %s: most like %s, by the cosine of %s'):format(run.recipe.name,
     run.data.name, found.of, found.by == 'vectors' and 'vectors' or 'the model\'s scores'))

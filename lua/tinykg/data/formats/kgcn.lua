@@ -284,6 +284,7 @@ end
 local function load_final(dir, folder, raw, options)
   local spaces = { users = {}, items = {}, entities = {}, relations = {} }
   raw.all, raw.read = read_final_ratings(files.find(folder, 'ratings_final.txt'), spaces)
+  raw.drawn = true -- by KGCN's preprocessing, which writes the file
   if folder ~= dir then raw.notes[1] = 'ratings from derived/' end
   local index = read_index(dir)
   if index then spaces.items[2] = sparse.range(index.items) end

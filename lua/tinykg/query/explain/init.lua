@@ -64,8 +64,7 @@ local function place_of(ranker, user, item)
   local scores = ranker:row(user)
   local own, rank, of = scores[item], 1, 1
   for other = 0, ranker.data.items - 1 do
-    local taken = other ~= item and ranker:taken(user, other)
-    if other ~= item and taken ~= 'train' and taken ~= 'valid' then
+    if other ~= item and not ranker:has(user, other) then
       of = of + 1
       if scores[other] > own or scores[other] == own and other < item then rank = rank + 1 end
     end
@@ -128,7 +127,7 @@ end
 ---@param item string|number ---@param o? {paths: integer, length: integer} 10 paths of at most 4
 ---  edges (2 to 4)
 ---@return table {user, item: {kind, id, name}; score; rank, of: its rank among `of` items that the
----  user has not taken; taken: 'train', 'valid', 'test' or nil; what, rule, meaning, note, intents;
+---  user does not have; taken: 'train', 'valid', 'test' or nil; what, rule, meaning, note, intents;
 ---  paths: {weight, nodes: {kind, id, name}[], edges: {relation, inverse, read, weight}[]}[]}
 return function(run, user, item, o)
   runtime.options('explain', o, 'paths length')
@@ -136,6 +135,8 @@ return function(run, user, item, o)
   local length, count = o.length or 4, o.paths or 10
   if length ~= 2 and length ~= 3 and length ~= 4 then
     runtime.fail('explain: length %s is not 2, 3 or 4', tostring(length))
+  elseif type(count) ~= 'number' or count < 1 or count % 1 ~= 0 then
+    runtime.fail('explain: paths %s is not a whole number from 1', tostring(count))
   end
   local data = run.data
   local u = recommender.id_of(data.names.users, 'user', user)

@@ -83,28 +83,33 @@ end
 -- ---- files ----
 
 --- Refuses names that would be equal in a file of UTF-8, where other bytes are U+FFFD.
+---@return integer how many names have such bytes
 local function check_utf8(path, list)
-  local seen = {}
+  local seen, count = {}, 0
   for _, name in ipairs(list) do
     local text = utf8.valid(name)
     if seen[text] then
       error(("%s: two names that are no UTF-8 would both be '%s' there: take .tsv, or make the "
         .. 'data set UTF-8 (iconv)'):format(path, format.line(text)), 0)
     end
-    seen[text] = true
+    seen[text], count = true, count + (text ~= name and 1 or 0)
   end
+  return count
 end
 
 --- Writes vectors; the ending of the path selects the format.
 ---@param run OpenRun ---@param path string ---@param kinds string[] 'users', 'items' or both
 ---@param all {users: Tensor, items: Tensor} of vectors.of
+---@return string? note on names that the file does not have as they are
 function vectors.write(run, path, kinds, all)
-  local ending, chosen, names = path:match('%.(%w+)$'):lower(), {}, {}
+  local ending, chosen, names, replaced = path:match('%.(%w+)$'):lower(), {}, {}, 0
   for _, kind in ipairs(kinds) do
     local list, known = {}, run.data.names[kind]
     for i = 1, run.data[kind] do list[i] = known:name(i - 1) end
     chosen[kind], names[NAMES[kind]] = all[kind], list
-    if ending == 'npz' or ending == 'safetensors' then check_utf8(path, list) end
+    if ending == 'npz' or ending == 'safetensors' then
+      replaced = replaced + check_utf8(path, list)
+    end
   end
   if ending == 'tsv' then
     tsv.write(path, kinds, chosen, run.data)
@@ -117,6 +122,8 @@ function vectors.write(run, path, kinds, all)
   else
     write_words(path, chosen[kinds[1]], names[NAMES[kinds[1]]])
   end
+  return replaced > 0 and ('%s no UTF-8: %s has U+FFFD for other bytes (.tsv has them as they are)')
+    :format(format.count(replaced, 'name is', 'names are'), path) or nil
 end
 
 return vectors

@@ -38,9 +38,10 @@ folder.FILES = {'recipe.lua', 'names.tsv', 'split.bin', 'log.jsonl', 'best.safet
                 'per_user.tsv', 'kept.json',
                 'summary.json', 'config.json'}
 
---- Whether a path is that of a file that a run in the same folder reads again.
+--- Whether a path is that of a file that a run in the same folder reads again, or leads to one.
 ---@param path string ---@return boolean
 function folder.owns(path)
+  path = posix.realpath(path) or path
   local parent, name = path:match '^(.*)/([^/]+)$'
   parent, name = parent or '.', name or path
   return name == folder.SWEEP and lfs.attributes(path) ~= nil
