@@ -122,6 +122,13 @@ describe('an evaluation', function()
     assert.is_nil(values['gini@20'])
     shell.gives(0, './tinykg check ' .. dir .. '/full',
                 'per_user.tsv +ok: test metrics of %d+ users')
+    local best = fixtures.bytes(dir .. '/full/best.safetensors')
+    shell.gives(0, ('./tinykg export %s/full --vectors both --to %s/v.safetensors')
+      :format(dir, dir))
+    fixtures.write(dir .. '/full/best.safetensors', fixtures.bytes(dir .. '/v.safetensors'))
+    shell.gives(1, './tinykg check ' .. dir .. '/full',
+                'best.safetensors +NOT ok: it does not say of which')
+    fixtures.write(dir .. '/full/best.safetensors', best)
     fixtures.write(dir .. '/full/per_user.tsv', 'user\trecall@20\na\tmuch\n')
     shell.gives(1, './tinykg check ' .. dir .. '/full',
                 'per_user.tsv:2: not the metrics of a user')
@@ -156,7 +163,17 @@ describe('an evaluation', function()
     per_user.write(made, {name = function(_, user) return names[user] end}, list)
     assert.equal('user\thit\nann\t0\n"""open"\t1\n"a ""b"""\t2\nc\\td\t3\n',
                  fixtures.bytes(made .. '/per_user.tsv'))
-    assert.equal(2, per_user.read(made).hit['"a ""b"""'])
+    assert.same({ann = 0, ['"open'] = 1, ['a "b"'] = 2, ['c\\td'] = 3}, per_user.read(made).hit)
+    local odd = {'"', '""', '"whole"', '"open', 'a "b"'}
+    for user, name in ipairs(odd) do
+      list[user], names[user] = {user = user, values = {hit = user}}, name
+    end
+    per_user.write(made, {name = function(_, user) return names[user] end}, list)
+    local now, lines = per_user.read(made).hit, {'user\thit'}
+    for user, name in ipairs(odd) do lines[user + 1] = name .. '\t' .. user end
+    fixtures.write(made .. '/per_user.tsv', table.concat(lines, '\n') .. '\n') -- of older versions
+    assert.same({['"'] = 1, ['""'] = 2, ['"whole"'] = 3, ['"open'] = 4, ['a "b"'] = 5}, now)
+    assert.same(now, per_user.read(made).hit)
   end)
 
   it('of labelled data has no lists to speak of', function()

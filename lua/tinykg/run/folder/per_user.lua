@@ -35,6 +35,14 @@ local function fields_of(line)
   return fields
 end
 
+--- The name in a cell. Older versions wrote quotation marks as they are: a cell is taken for quoted
+--- only if all marks inside are doubled, and some are, as format.cell leaves them.
+local function name_in(cell)
+  local inner = cell:match('^"(.*)"$') or ''
+  local rest, n = inner:gsub('""', '')
+  return n > 0 and not rest:find('"', 1, true) and inner:gsub('""', '"') or cell
+end
+
 --- Columns that are wanted, by number, with an empty table for each in `out`.
 local function columns_of(names, wanted, out)
   local columns = {}
@@ -47,7 +55,7 @@ local function columns_of(names, wanted, out)
 end
 
 --- Reads them. ---@param path string the run's folder ---@param wanted? string[] metrics; all
----@return table<string, table<string, number>>? values by metric, then by user as it is written;
+---@return table<string, table<string, number>>? values by metric, then by user, a tab as \t;
 ---  nil without such a file
 ---@return string? why one line if it is damaged
 function per_user.read(path, wanted)
@@ -58,11 +66,12 @@ function per_user.read(path, wanted)
   local out, number, count, columns = {}, 0, nil, nil
   for line in text:gmatch('([^\n]*)\n') do
     local fields = fields_of(line)
+    local user = name_in(fields[1])
     number, count = number + 1, count or #fields
     for i, name in pairs(columns or {}) do
       local value = #fields == count and tonumber(fields[i])
       if not value then return nil, ('%s:%d: not the metrics of a user'):format(file, number) end
-      out[name][fields[1]] = value
+      out[name][user] = value
     end
     columns = columns or columns_of(fields, wanted, out)
   end
