@@ -189,7 +189,7 @@ describe('a user\'s own', function()
 
   it('tables train, ranked', function()
     fixtures.write(dir .. '/good.lua', MODEL .. "return tk.recipe{name = 'X', build = build}")
-    run(0, dir .. '/good.lua --set epochs=2 --out ' .. dir .. '/run', 'recall@20 %d')
+    run(0, dir .. '/good.lua --set epochs=2 --out ' .. dir .. '/run', 'recall@20 +%d')
   end)
 
   it('recipe is blamed for its mistakes', function()

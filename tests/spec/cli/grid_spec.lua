@@ -82,7 +82,7 @@ describe('a sweep on a set without a test part', function()
     local lines = {'user,item,split'}
     for user = 1, 20 do
       for k = 1, 7 do
-        lines[#lines + 1] = ('u%d,i%d,%s'):format(user, (user * 5 + k * k) % 23,
+        lines[#lines + 1] = ('u%d,i%d,%s'):format(user, (user * 5 + k * k) % 53,
                                                   k == 7 and 'valid' or 'train')
       end
     end
