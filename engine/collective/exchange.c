@@ -52,7 +52,7 @@ static int check_same(const tkg_exchange *e) {
     const int tag = e->c->transport->waiting(m->rank);
     if (tag < 0 || tag == m->tag || tag / HASHES != m->tag / HASHES) continue;
     const int status = tkg__fail(
-        TKG_E_RANKS,
+        TKG_E_ARGUMENT,
         "rank %d does something else at this point: all ranks run the same steps, and read or save "
         "together what is dealt to them",
         m->rank);
@@ -141,8 +141,8 @@ int tkg__exchange_end(tkg_exchange *e) {
     status = tkg__exchange_push(e);
     if (!status && e->left > 0 && looks % LOOKS == LOOKS - 1) {
       tkg_interrupted(0); /* whoever sent SIGTERM is answered: the flag is looked at later */
-      status = tkg__hear(e->c, 0);
-      if (!status) status = check_same(e);
+      status = check_same(e);
+      if (!status) status = tkg__hear(e->c, 0);
     }
   }
   free(e);
