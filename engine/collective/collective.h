@@ -3,8 +3,9 @@
  *
  * Memory is the host's. NULL in place of a collective stands for one rank alone: copies, no
  * communication. Operations return a status: TKG_E_RANKS if another rank has failed or is gone,
- * with its message; TKG_E_DEVICE for an error of the transport; TKG_E_MEMORY. After a failure no
- * operation can be called but tkg__collective_leave. */
+ * with its message; TKG_E_ARGUMENT if another rank calls another operation; TKG_E_DEVICE for an
+ * error of the transport; TKG_E_MEMORY. After a failure all operations fail but
+ * tkg__collective_leave. */
 #ifndef TKG_COLLECTIVE_H
 #define TKG_COLLECTIVE_H
 

@@ -44,19 +44,31 @@ static int note_failed(tkg_collective *c, int status) {
   return status;
 }
 
-/* Fails if a rank has sent a message of an exchange of the same number that is another one. */
-static int check_same(const tkg_exchange *e) {
+static int fail_other(tkg_collective *c, int rank) {
+  const int status = tkg__fail(
+      TKG_E_ARGUMENT,
+      "rank %d does something else at this point: all ranks run the same steps, and read or save "
+      "together what is dealt to them",
+      rank);
+  return note_failed(c, status);
+}
+
+/* Whether the exchange of a tag has begun here: one rank may be ahead of another. */
+static bool has_begun(const tkg_collective *c, int tag) {
+  return (uint64_t)(c->exchanges - 1 - tag / HASHES) % NUMBERS < NUMBERS / 2;
+}
+
+/* Fails if a rank has sent a message of an exchange that has begun here, and that receives none
+ * such: it is another one there. */
+static int check_same(tkg_exchange *e) {
   for (int i = 0; i < e->n; i++) {
     const tkg_message *m = &e->messages[i];
     if (e->done[i] || !m->is_received) continue;
     const int tag = e->c->transport->waiting(m->rank);
-    if (tag < 0 || tag == m->tag || tag / HASHES != m->tag / HASHES) continue;
-    const int status = tkg__fail(
-        TKG_E_RANKS,
-        "rank %d does something else at this point: all ranks run the same steps, and read or save "
-        "together what is dealt to them",
-        m->rank);
-    return note_failed(e->c, status);
+    if (tag < 0 || !has_begun(e->c, tag)) continue;
+    const int status = tkg__exchange_push(e); /* it may have come with the one that is awaited */
+    if (status || e->done[i]) return status;
+    return fail_other(e->c, m->rank);
   }
   return TKG_OK;
 }
@@ -100,18 +112,19 @@ int tkg__exchange_begin(tkg_collective *c, enum tkg_collective_kind kind, const 
     c->bytes[kind] += parts[i].send_bytes;
   }
   c->exchanges++;
-  if (status)
-    free(e); /* the ranks end: what has begun stays with the transport */
-  else
-    *out = e;
-  return status;
+  *out = status ? NULL : e;
+  if (!status) return TKG_OK;
+  free(e); /* the ranks end: what has begun stays with the transport */
+  return note_failed(c, status);
 }
 
 int tkg__exchange_push(tkg_exchange *e) {
   for (int i = 0; e && i < e->n; i++) {
     if (e->done[i]) continue;
-    int status = e->c->transport->test(&e->messages[i], &e->done[i]);
+    tkg_message *m = &e->messages[i];
+    int status = e->c->transport->test(m, &e->done[i]);
     if (status) return note_failed(e->c, status);
+    if (m->is_other) return fail_other(e->c, m->rank);
     e->left -= e->done[i];
   }
   return TKG_OK;
@@ -141,8 +154,8 @@ int tkg__exchange_end(tkg_exchange *e) {
     status = tkg__exchange_push(e);
     if (!status && e->left > 0 && looks % LOOKS == LOOKS - 1) {
       tkg_interrupted(0); /* whoever sent SIGTERM is answered: the flag is looked at later */
-      status = tkg__hear(e->c, 0);
-      if (!status) status = check_same(e);
+      status = check_same(e);
+      if (!status) status = tkg__hear(e->c, 0);
     }
   }
   free(e);

@@ -98,7 +98,10 @@ int tkg__collective_join(const char *how, tkg_collective **out) {
 
 /* ---- failures ---- */
 
-static int say_failed(const tkg_line_event *e) {
+/* Says it again. A failure of this rank's own gets the line of whoever asked, another's has one. */
+static int say_failed(const tkg_collective *c) {
+  const tkg_line_event *e = &c->failed;
+  if (e->rank == c->transport->rank) return tkg__fail(TKG_E_ARGUMENT, "%s", e->text);
   if (e->kind == TKG_LINE_FAILED && e->code > 128) /* by a signal */
     return tkg__fail(TKG_E_INTERRUPTED, "interrupted");
   if (e->kind == TKG_LINE_GONE)
@@ -109,11 +112,11 @@ static int say_failed(const tkg_line_event *e) {
 
 int tkg__hear(tkg_collective *c, int milliseconds) {
   tkg_line_event e;
-  if (c->failed.kind) return say_failed(&c->failed);
+  if (c->failed.kind) return say_failed(c);
   tkg__lifeline_next(c->lifeline, milliseconds, &e);
   if (e.kind != TKG_LINE_FAILED && e.kind != TKG_LINE_GONE) return TKG_OK;
   c->failed = e;
-  return say_failed(&e);
+  return say_failed(c);
 }
 
 int tkg__collective_check(tkg_collective *c) { return c ? tkg__hear(c, 0) : TKG_OK; }
@@ -122,6 +125,8 @@ int tkg__collective_check(tkg_collective *c) { return c ? tkg__hear(c, 0) : TKG_
 
 /* Seconds that a rank waits for rank 0 to hear of its failure, and then for rank 0 to end. */
 enum { HEARD_SECONDS = 60, END_SECONDS = 600 };
+/* In which it is heard what another rank does instead of leaving. */
+enum { NEWS_MS = 2000 };
 
 /* Rank 0 tells all others; it has said why the run ends, and may end. */
 static void tell_all(tkg_collective *c, int code, const char *message) {
@@ -137,7 +142,8 @@ static void tell_all(tkg_collective *c, int code, const char *message) {
  * Without an answer for long, they end all ranks. */
 static void tell_first(tkg_collective *c, int code, const char *message) {
   tkg_line_event e = {.kind = TKG_LINE_FAILED, .rank = c->transport->rank, .code = code};
-  bool heard = c->failed.kind != 0 || code > 128; /* a signal comes to all */
+  const bool of_another = c->failed.kind && c->failed.rank != e.rank;
+  bool heard = of_another || code > 128; /* a signal comes to all */
   snprintf(e.text, sizeof e.text, "%s", message);
   tkg__lifeline_tell(c->lifeline, &e);
   for (int second = 0; tkg__lifeline_open(c->lifeline); second++) {
@@ -148,10 +154,22 @@ static void tell_first(tkg_collective *c, int code, const char *message) {
   }
 }
 
+/* Waits for all ranks. Of two that do not do the same the other one knows the line. */
+static int wait_for_all(tkg_collective *c) {
+  const int rank = c->transport->rank;
+  const bool failed = c->failed.kind != 0;
+  int status = tkg__barrier(c);
+  if (!status || failed || c->failed.rank != rank) return status;
+  tkg_line_event e;
+  tkg__lifeline_next(c->lifeline, NEWS_MS, &e);
+  if (e.kind == TKG_LINE_FAILED) c->failed = e;
+  return say_failed(c);
+}
+
 int tkg__collective_leave(tkg_collective *c, int code, const char *message) {
   if (!c || c->left || !c->transport) return TKG_OK;
   c->left = true;
-  int status = code ? TKG_OK : tkg__barrier(c);
+  int status = code ? TKG_OK : wait_for_all(c);
   if (c->link) c->link->leave(code || status);
   if (!code && !status) return c->transport->finish();
   if (status) message = tkg_error();

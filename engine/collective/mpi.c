@@ -28,6 +28,8 @@ typedef uintptr_t handle;
   X(Irecv, (void *, int, handle, int, int, handle, handle *))                                      \
   X(Test, (handle *, int *, void *))                                                               \
   X(Iprobe, (int, int, handle, int *, void *))                                                     \
+  X(Get_count, (const void *, handle, int *))                                                      \
+  X(Error_class, (int, int *))                                                                     \
   X(Get_library_version, (char *, int *))                                                          \
   X(Error_string, (int, char *, int *))
 
@@ -35,10 +37,13 @@ typedef uintptr_t handle;
 static struct {
   MPI_FUNCTIONS(DECLARE)
   handle world, byte, errors_return;
-  void *ignore; /* MPI_STATUS_IGNORE */
-  int tag_at;   /* which int of an MPI_Status is its tag */
+  int tag_at;    /* which int of an MPI_Status is its tag */
+  int truncated; /* MPI_ERR_TRUNCATE */
 } mpi;
 #undef DECLARE
+
+/* Larger than an MPI_Status of either library, which are of ints. */
+typedef int64_t mpi_result[8];
 
 static tkg_transport transport;
 
@@ -64,17 +69,25 @@ static int mpi_receive(void *to, tkg_message *m) {
                     "MPI_Irecv");
 }
 
-static int mpi_test(tkg_message *message, bool *done) {
-  int flag = 0, code = mpi.Test(&message->handle, &flag, mpi.ignore);
+static int mpi_test(tkg_message *m, bool *done) {
+  mpi_result result = {0};
+  int flag = 0, count = 0, kind = 0, code = mpi.Test(&m->handle, &flag, result);
   *done = flag != 0;
-  return mpi_status(code, "MPI_Test");
+  if (!code && flag && m->is_received) {
+    code = mpi.Get_count(result, mpi.byte, &count);
+    m->is_other = !code && count != m->bytes;
+  }
+  if (!code || mpi.Error_class(code, &kind) || kind != mpi.truncated)
+    return mpi_status(code, "MPI_Test");
+  m->is_other = true;
+  return TKG_OK;
 }
 
 static int mpi_waiting(int rank) {
-  int64_t status[8] = {0}; /* larger than an MPI_Status of either library, which are of ints */
+  mpi_result result = {0};
   int flag = 0;
-  if (mpi.Iprobe(rank, ANY_TAG, mpi.world, &flag, status) || !flag) return -1;
-  return ((const int *)status)[mpi.tag_at];
+  if (mpi.Iprobe(rank, ANY_TAG, mpi.world, &flag, result) || !flag) return -1;
+  return ((const int *)result)[mpi.tag_at];
 }
 
 static int mpi_finish(void) { return mpi_status(mpi.Finalize(), "MPI_Finalize"); }
@@ -115,8 +128,8 @@ static void set_constants(void *library) {
   mpi.world = world ? (handle)world : 0x44000000;
   mpi.byte = world ? (handle)dlsym(library, "ompi_mpi_byte") : 0x4c00010d;
   mpi.errors_return = world ? (handle)dlsym(library, "ompi_mpi_errors_return") : 0x54000001;
-  mpi.ignore = world ? NULL : (void *)1; // NOLINT(performance-no-int-to-ptr)
   mpi.tag_at = world ? 1 : 3;
+  mpi.truncated = world ? 15 : 14;
 }
 
 /* 'Open MPI v4.1.4' or 'MPICH 4.0.2' of what the library says of itself. */

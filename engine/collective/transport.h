@@ -12,6 +12,7 @@ typedef struct tkg_message {
   int tag;
   int64_t bytes;
   bool is_received;
+  bool is_other; /* what has come has other bytes */
 } tkg_message;
 
 enum { TKG_TRANSPORT_NAME = 96 };
@@ -24,7 +25,7 @@ typedef struct tkg_transport {
   int64_t most;
   int (*send)(const void *from, tkg_message *message);
   int (*receive)(void *to, tkg_message *message);
-  /* Moves messages on; sets *done if this one has gone or come, which frees it. */
+  /* Moves messages on; sets *done if this one has gone or come, which frees it, and is_other. */
   int (*test)(tkg_message *message, bool *done);
   /* The tag of a message that a rank has sent and that nothing here receives yet; -1: none. */
   int (*waiting)(int rank);

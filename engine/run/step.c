@@ -128,9 +128,10 @@ static tkg_call call_of(const run *r, int i) {
   return call;
 }
 
+/* Puts the line of node i before a message, unless that is another rank's, with its own line. */
 static int at_line(const run *r, int i, int status) {
   const char *where = r->p->tape->side[i].where;
-  return status && where ? tkg__fail_at(status, "%s", where) : status;
+  return status && where && status != TKG_E_RANKS ? tkg__fail_at(status, "%s", where) : status;
 }
 
 /* Looks for NaN and infinity in the value of node i; not in updates, which cannot be undone. */

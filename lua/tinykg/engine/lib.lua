@@ -40,6 +40,12 @@ local M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 posix.mallopt(M_MMAP_THRESHOLD, 'MALLOC_MMAP_THRESHOLD_', 2 ^ 20)
 posix.mallopt(M_TRIM_THRESHOLD, 'MALLOC_TRIM_THRESHOLD_', 4 * 2 ^ 20)
 
+-- A thread that allocates reserves 64 MiB of address space, or does not, as it happens. Where that
+-- is limited (ulimit -v), threads share one arena, so that what is free does not depend on it.
+local M_ARENA_MAX = -8
+local limits = read_file('/proc/self/limits') or ''
+if limits:find('Max address space +%d') then posix.mallopt(M_ARENA_MAX, 'MALLOC_ARENA_MAX', 1) end
+
 local function load()
   local named = os.getenv('TINYKG_LIB')
   local tried = {}

@@ -24,6 +24,7 @@ budget.SHARE = 0.9
 ---@field name string what they are, for messages
 ---@field takes fun(width: WidthPlan): number what a run takes of them
 ---@field device boolean? they are a GPU's, all of them
+---@field more string what gives a run more of them
 
 local function peak_of(width) return width.memory.peak end
 
@@ -32,9 +33,10 @@ local function peak_of(width) return width.memory.peak end
 ---@return Room? nil if nothing is given and what is free is not known
 function budget.room(s)
   if s.budget then
-    return {bytes = s.budget, name = 'the budget', takes = peak_of}
+    return {bytes = s.budget, name = 'the budget', takes = peak_of, more = 'a larger budget'}
   elseif s.device_memory then
     return {bytes = s.device_memory, name = "the GPU's memory", device = true,
+            more = 'a GPU with more memory',
             takes = function(width) return peak_of(width) + gpu_memory.beside(width) end}
   end
   local free = free_memory()
@@ -45,7 +47,8 @@ function budget.room(s)
     free = ranks.least(free)
   end
   return free and {bytes = math.floor(budget.SHARE * free), takes = peak_of,
-                   name = 'nine tenths of what is free'}
+                   name = 'nine tenths of what is free',
+                   more = 'more free memory, or a higher limit where one is set (ulimit -v)'}
 end
 
 --- 'the budget, 2.0 GiB'. ---@param room Room
@@ -296,12 +299,23 @@ local function advice(self, setup)
   return list
 end
 
+--- What to try where none of that fits alone.
+local function last_advice(self, setup)
+  local o = self.o
+  local least = {batch_size = math.min(o.batch_size, 16),
+                 dim = type(o.dim) == 'number' and math.min(o.dim, 4) or nil}
+  if self:fits(self:plan(changed(setup, {options = least}))) then
+    return 'a smaller batch_size or dim takes less'
+  end
+  return 'it needs ' .. self.room.more
+end
+
 local function refusal(self, setup)
   local list, room = advice(self, setup), self.room
   return string.format('%s: the run takes %s%s, more than %s; %s', self.recipe.name,
     self.settings.bits == 'auto' and 'at least ' or '',
     format.bytes(room.takes(self:plan(setup))), budget.name_of(room),
-    #list == 0 and 'a smaller batch_size or dim takes less'
+    #list == 0 and last_advice(self, setup)
     or table.concat(list, ' or ') .. (#list == 1 and ' fits' or ' would fit'))
 end
 

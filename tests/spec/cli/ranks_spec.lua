@@ -184,6 +184,23 @@ describe('mpirun', function()
     end
   end)
 
+  it('names the line of the rank that fails, not that at which another one waits for it', function()
+    if not mpi.first then return pending(mpi.MISSING) end
+    local path = fixtures.dir() .. '/x.lua'
+    fixtures.write(path, [[
+      local tk = require 'tinykg'
+      local g = tk.graph{head = {0, 1, 2}, tail = {1, 2, 0}, nodes = 2 ^ 14}
+      local w, ids = tk.parameter(tk.randn(2 ^ 14, 32)), tk.ids{1, 2}
+      local step = tk.step(function(i) return g:aggregate(g:aggregate(w)):gather(i):sum() end,
+                           {optimizer = tk.optim.adam{lr = 0.01}})
+      step(ids)
+      if tk.rank() == 1 then error 'cannot' end
+      step(ids)]])
+    local code, text = shell.sh(mpi.tinykg(2, path))
+    assert.equal(1, code)
+    assert.matches('^rank 1: [^:]*x.lua:7: cannot$', text:match 'tinykg: ([^\n]*)')
+  end)
+
   it('leaves to rank 0 what ranks do not share', function()
     if not mpi.first then return pending(mpi.MISSING) end
     assert.equal(shell.prints('help'), shell.gives(0, mpi.tinykg(3, 'help')))

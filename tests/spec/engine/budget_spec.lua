@@ -240,6 +240,18 @@ describe('a choice', function()
     assert.is_true(auto.plan.memory.peak <= auto.room.bytes)
   end)
 
+  it('advises no smaller batch or dim where none fits', function()
+    local room = budget.room
+    budget.room = function()
+      return {bytes = 0, name = 'nine tenths of what is free', more = 'more free memory',
+              takes = function(width) return width.memory.peak end}
+    end
+    local none = chosen(nil, {}, 32).refusal
+    budget.room = room
+    assert.matches('more than nine tenths of what is free, 0 B; it needs more free memory$', none)
+    assert.matches('more than the budget, 1 B; it needs a larger budget$', chosen(1).refusal)
+  end)
+
   it('keeps what a model gives a phase of its own', function()
     local kgat = recipe_file.load(home .. '/recipes/kgat.lua')
     local o = kgat:complete{dim = 32, optimizer_bits = 32, recompute = false, epochs = 2}

@@ -281,6 +281,22 @@ describe('a plan of a run', function()
     end
   end)
 
+  it('loses no address space to arenas of threads where that is limited', function()
+    local path = fixtures.dir() .. '/x.lua'
+    fixtures.write(path, [[
+      local tk, reserved = require 'tinykg', 0
+      tk.threads(2)
+      tk.ones(9000, 64):matmul(tk.ones(64, 64)):sum():item()
+      for line in io.lines '/proc/self/maps' do
+        local from, to, rest = line:match '^(%x+)%-(%x+) %-%-%-p (.*)$'
+        local bytes = rest and tonumber(to, 16) - tonumber(from, 16) or 0
+        if bytes >= 2^25 and rest:find '^0+ 00:00 0%s*$' then reserved = reserved + 1 end
+      end
+      print(reserved)]])
+    if os.getenv 'TINYKG_CHECK' then return pending('malloc is another one') end
+    shell.gives(0, 'ulimit -v 1500000; ./tinykg ' .. path, '^0\n$')
+  end)
+
   it('knows the limits of control groups', function()
     local available = require 'tinykg.engine.free_memory'
     local function free(files)

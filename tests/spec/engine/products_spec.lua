@@ -114,6 +114,36 @@ describe('a product of matrices', function()
     if text == 'none\n' then return pending('this kernel cannot forbid it') end
     assert.equal(('nil\t%d\n'):format(600 * 64 * 32), text)
   end)
+
+  it('says that there is no memory for a kernel, though malloc has some left', function()
+    if not blas.narrow() then return pending('no libxsmm') end
+    if os.getenv 'TINYKG_CHECK' then return pending('malloc is another one') end
+    local path = fixtures.dir() .. '/x.lua'
+    fixtures.write(path, [[
+      local ffi, tk = require 'ffi', require 'tinykg'
+      ffi.cdef 'typedef struct { unsigned long most, hard; } tests_limit;'
+      ffi.cdef 'int setrlimit(int, const tests_limit *); int getrlimit(int, tests_limit *);'
+      ffi.cdef 'void *malloc(size_t); void free(void *);'
+      local C, SPACE, limit = ffi.C, 9, ffi.new 'tests_limit'
+      local function product(n) return tk.ones(24, 40):matmul(tk.ones(40, n)):sum():item() end
+      local function limited(most)
+        limit.most = most
+        C.setrlimit(SPACE, limit)
+      end
+      tk.threads(1)
+      product(40)
+      collectgarbage 'stop'
+      local blocks = {}
+      for i = 1, 400 do blocks[i] = C.malloc(100000) end
+      for i = 1, 399 do C.free(blocks[i]) end
+      C.getrlimit(SPACE, limit)
+      limited(1)
+      local ok, e = pcall(product, 56)
+      limited(limit.hard)
+      print(ok, e, product(56))]])
+    shell.gives(0, './tinykg ' .. path,
+                '^false\t[^\n]*no memory for the kernel of a matrix product\t53760\n$')
+  end)
 end)
 
 describe('the choice of kernels', function()
