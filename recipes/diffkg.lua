@@ -94,7 +94,7 @@ return tk.recipe{
     {'ssl_weight', 0.1, 'weight of InfoNCE'}, {'temperature', 0.1, 'by which cosines are divided'},
     {'l2', 1e-7, 'weight of |parameters|^2'}, {'batch_size', 1024}, {'epochs', 25}, {'patience', 0},
   },
-  presets = { -- README.md
+  presets = { -- README.md; the program takes the test set's best epoch (Main.py:49-54)
     ['last-fm'] = {hops = 2, dropout = 0.2, residual = 0, triples = 0, keep = 0.1, l2 = 1e-5,
                    scored_by = 'given', e_loss = 0.01},
     mind = {e_loss = 0.1, temperature = 1, ssl_weight = 1, dropout = 0.2, residual = 1},

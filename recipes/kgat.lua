@@ -1,7 +1,8 @@
 --- KGAT: users, items and entities are nodes of one graph. A node adds up its neighbours, weighted
 --- by attention that depends on relations. Equation numbers are the paper's. Files and lines are
---- LunaBlack/KGAT-pytorch's, whose computation this is, except for `loops`. The authors' TensorFlow
---- program has slopes of .2 (Model/KGAT.py:277) and keeps the first attention (68, 258, 384, 465).
+--- LunaBlack/KGAT-pytorch's, whose computation this is, except for `loops`; it stops by the test
+--- set's recall (main_kgat.py:175-189), here by validation. The authors' TensorFlow program has
+--- slopes of .2 (Model/KGAT.py:277) and keeps the first attention (68, 258, 384, 465).
 local tk = require 'tinykg'
 
 local KGAT = tk.nn.class('KGAT', tk.nn.Ranker) -- eq. 12

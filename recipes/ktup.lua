@@ -2,8 +2,11 @@
 --- relation (TransH); preferences and relations, items and their entities, are added up. Files and
 --- lines are TaoMiner/joint-kg-recommender's below jTransUP/, whose computation this is, but items
 --- without a triple are entities too, sampled items may repeat in a batch, and what a step does not
---- read rests (PyTorch 0.3's Adam follows its momentum). RecBole's has means of margins, samples
---- tails only, aligns items with entities and does not clip.
+--- read rests (PyTorch 0.3's Adam follows its momentum). There no sampled item or triple is one of
+--- validation or test (models/knowledgable_recommendation.py:197-205), triples are walked through
+--- (utils/data.py:87-110), and each validation, after 19,520 steps, that has not the best F1@10 yet
+--- halves lr and begins Adam anew; five in a row end it (ktup.sh; utils/trainer.py:86-103).
+--- RecBole's has means of margins, samples tails only, aligns items with entities, does not clip.
 local tk = require 'tinykg'
 
 local KTUP = tk.nn.class('KTUP')
@@ -17,7 +20,7 @@ function KTUP:apart(h, r, t, norm)
 end
 
 --- The preference for which a user takes an item, and its norm: a mixture of all, or the one that
---- fits best, drawn while training, with the softmax's gradient (jTransUP.py:250-260, 288-315).
+--- fits best, drawn (there in evaluations too), with softmax's gradient (jTransUP.py:181, 250-315).
 function KTUP:preference(u, i)
   local all, norms = self.preferences + self.relations, self.preference_norms + self.relation_norms
   local fit = (u + i):matmul(all, {transpose_b = true}) / 2
@@ -41,13 +44,12 @@ local function orthogonal(r, norm) return (tk.dot(r, norm):square() / r:square()
 --- BPR of distances (of labelled data, cross-entropy), and preferences on their hyperplanes
 --- (models/knowledgable_recommendation.py:337-344).
 function KTUP:loss(batch)
-  local near = self:distances(batch.users, batch.items)
+  local near, labels = self:distances(batch.users, batch.items), batch.labels
   local loss = orthogonal(self.preferences, self.preference_norms)
-  local labels, count = batch.labels, batch.negatives and batch.negatives:size(2)
   if labels then return loss + tk.loss.bce(self.margin - near, labels, batch.weights) end
-  for k = 1, count do
+  for k = 1, batch.negatives:size(2) do
     local far = self:distances(batch.users, batch.negatives:narrow(2, k, 1):reshape(-1))
-    loss = loss + tk.loss.bpr(-near, -far, batch.weights) / count
+    loss = loss + tk.loss.bpr(-near, -far, batch.weights) / batch.negatives:size(2)
   end
   return loss
 end
@@ -90,16 +92,15 @@ end
 return tk.recipe{
   name = 'KTUP',
   source = 'Cao et al., Unifying Knowledge Graph Learning and Recommendation, WWW 2019; defaults '
-    .. 'of its program for dbbook2014 (ktup.sh), but from scratch',
+    .. 'of its program for dbbook2014 (ktup.sh), but from scratch, and stopped sooner',
   options = {
     {'dim', 100, 'size of embeddings'},
     {'distance', 'l1', 'of translated ends; l2 is squared', {'l1', 'l2'}},
     {'induction', 'soft', 'of preferences: all, or one, hard', {'soft', 'hard'}},
     {'joint_ratio', 0.7, 'share of steps that are of interactions, in tenths'},
     {'margin', 1, 'by which a true triple should be nearer'}, -- models/base.py:68
-    {'kg_weight', 1, 'weight of the loss of triples'},
-    {'lr', 1e-3}, {'clip', 5}, {'batch_size', 400}, {'drop_last', true}, {'epochs', 500},
-    {'eval_every', 10}, {'patience', 10},
+    {'kg_weight', 1, 'weight of the loss of triples'}, {'lr', 1e-3}, {'clip', 5},
+    {'batch_size', 400}, {'drop_last', true}, {'epochs', 500}, {'eval_every', 10}, {'patience', 10},
   },
   build = function(data, o)
     local relations, d = math.max(data.relations, 1), o.dim
@@ -110,9 +111,8 @@ return tk.recipe{
     end
     return setmetatable({
       kg = tk.graph(data, {inverse = true}), distance = o.distance, induction = o.induction,
-      margin = o.margin, kg_weight = o.kg_weight, base = tk.ids(base),
-      direction = tk.tensor(direction),
-      users = unit(data.users), items = unit(data.items), entities = unit(data.entities),
+      margin = o.margin, kg_weight = o.kg_weight, base = tk.ids(base), users = unit(data.users),
+      direction = tk.tensor(direction), items = unit(data.items), entities = unit(data.entities),
       relations = unit(relations), relation_norms = unit(relations),
       preferences = unit(relations), preference_norms = unit(relations),
     }, KTUP)

@@ -1,5 +1,6 @@
 --- LightGCN: embeddings of users and items smoothed over their interactions, nothing else.
---- Equation numbers are the paper's; files and lines are gusye1234/LightGCN-PyTorch's.
+--- Equation numbers are the paper's; files and lines are gusye1234/LightGCN-PyTorch's. Where its
+--- C++ is built (code/sources/sampling.cpp) it draws each user equally often; this is its Python.
 local tk = require 'tinykg'
 
 local LightGCN = tk.nn.class('LightGCN', tk.nn.Ranker) -- eq. 5

@@ -1,13 +1,14 @@
 --- MCCLK: users and items by the knowledge graph and by interactions, and items by what is alike;
 --- these views are to agree. Lines are those of CCIIPLab/MCCLK's modules/MCCLK.py, whose
 --- computation this is. There each step compares all entities with all; here each epoch does, in
---- blocks. Its evaluations leave out edges. Data without labels get sampled items with label 0.
+--- blocks. Its evaluations leave out edges, too, and have means of AUC and F1 over batches of the
+--- test set (main.py:84-104). Data without labels get sampled items with label 0.
 local tk = require 'tinykg'
 
 local MCCLK = tk.nn.class('MCCLK', tk.nn.Ranker)
 
---- Rows of users and of entities by the graph, of which a step sees a part (18-40, 109-133). An
---- edge weighs softmax of |e_h * r|^2 |e_t * r|^2 over those of its head (25-31, 42-50).
+--- Rows of users and of entities by the graph; a step sees each edge by chance, there exactly half
+--- of them. One weighs softmax of |e_h * r|^2 |e_t * r|^2 over those of its head (18-50, 81-133).
 function MCCLK:by_graph()
   local kg, taken, u, e = self.kg, self.taken, self.users.weight, self.entities.weight
   if self.training then
@@ -87,7 +88,6 @@ function MCCLK:loss(batch)
   return tk.loss.bce(tk.dot(u, i), batch.labels, batch.weights) + contrast * self.o.ssl_weight
     + tk.loss.l2(u, i) * (self.o.l2 / u:size(1))
 end
-
 function MCCLK:explain(u, i) return tk.edges.gradient(self, {'kg', 'taken'}, u, i) end
 
 return tk.recipe{

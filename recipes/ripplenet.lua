@@ -1,8 +1,8 @@
 --- RippleNet: a user is what spreads from the items in the history along the knowledge graph, as
 --- seen from the item in question. Equation numbers are the paper's; files are hwwang55/RippleNet's
---- below src/, whose computation this is. Users without a positive item, whom it leaves out of all
---- parts (data_loader.py:54-56), stay here; AUC is of a whole part, and F1 takes the place of
---- accuracy (train.py:49-58).
+--- below src/, whose computation this is, there in double precision (model.py:43-53). Users without
+--- a positive item, whom it leaves out of all parts (data_loader.py:54-56), stay here; AUC is of a
+--- whole part, and F1 takes the place of accuracy (train.py:49-58).
 local tk = require 'tinykg'
 
 local RippleNet = tk.nn.class('RippleNet')

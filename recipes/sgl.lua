@@ -1,6 +1,7 @@
 --- SGL: LightGCN that also learns to tell nodes apart: a node's rows in two random parts of the
 --- graph are to be alike, and unlike those of other nodes. Files and lines are wujcan/SGL-Torch's,
---- whose computation this is.
+--- whose computation this is. It stops by the test set's recall (SGL.py:303-318, 336-343), here by
+--- validation.
 local tk = require 'tinykg'
 
 local SGL = tk.nn.class('SGL', tk.nn.Ranker)
