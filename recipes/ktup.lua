@@ -1,12 +1,12 @@
 --- KTUP: a user is near an item by way of a preference, as a head is near a tail by way of a
 --- relation (TransH); preferences and relations, items and their entities, are added up. Files and
 --- lines are TaoMiner/joint-kg-recommender's below jTransUP/, whose computation this is, but items
---- without a triple are entities too, sampled items may repeat in a batch, and what a step does not
---- read rests (PyTorch 0.3's Adam follows its momentum). There no sampled item or triple is one of
---- validation or test (models/knowledgable_recommendation.py:197-205), triples are walked through
---- (utils/data.py:87-110), and each validation, after 19,520 steps, that has not the best F1@10 yet
---- halves lr and begins Adam anew; five in a row end it (ktup.sh; utils/trainer.py:86-103).
---- RecBole's has means of margins, samples tails only, aligns items with entities, does not clip.
+--- without a triple are entities too and sampled items may repeat in a batch. There no sampled item
+--- or triple is one of validation or test (models/knowledgable_recommendation.py:197-205), triples
+--- are walked through (utils/data.py:87-110), and each validation, after 19,520 steps, that has not
+--- the best F1@10 yet halves lr and begins Adam anew; five in a row end it (ktup.sh;
+--- utils/trainer.py:86-103). RecBole's has means of margins, samples tails only, aligns items with
+--- entities and does not clip.
 local tk = require 'tinykg'
 
 local KTUP = tk.nn.class('KTUP')
@@ -56,7 +56,8 @@ end
 
 --- Triples nearer by a margin than those with another head or tail, relations on their hyperplanes,
 --- norms of at most 1: sums (knowledgable_recommendation.py:346-383). Triples are read from the
---- head or, as inverses, from the tail; the other end is sampled.
+--- head or, as inverses, from the tail; the other end is sampled. What has gradient 0 goes on by
+--- Adam's momentum, as in PyTorch 0.3, whose zero_grad leaves zeros (365).
 function KTUP:kg_loss(batch)
   local from, to = self.entities:gather(batch.heads), self.entities:gather(batch.tails)
   local sampled, by = self.entities:gather(batch.negatives), self.base:gather(batch.relations)
@@ -64,8 +65,10 @@ function KTUP:kg_loss(batch)
   local direction = self.direction:gather(batch.relations):reshape(-1, 1) -- 1, or -1 of an inverse
   local function distance(t) return self:apart(from * direction, r, t * direction, norm) end
   local function longer(x) return (x:square():sum(2) - 1):relu():sum() end
-  return ((distance(to) - distance(sampled) + self.margin):relu():sum() + longer(from) * 2
+  local loss = ((distance(to) - distance(sampled) + self.margin):relu():sum() + longer(from) * 2
     + longer(to) + longer(sampled) + (longer(r) + orthogonal(r, norm)) * 2) * self.kg_weight
+  if self.lazy then return loss end
+  return loss + tk.loss.l2(self.users, self.items, self.preferences, self.preference_norms) * 0
 end
 
 --- Of ten steps, joint_ratio are of interactions (knowledgable_recommendation.py:209, 320, 347).
@@ -103,18 +106,15 @@ return tk.recipe{
     {'batch_size', 400}, {'drop_last', true}, {'epochs', 500}, {'eval_every', 10}, {'patience', 10},
   },
   build = function(data, o)
-    local relations, d = math.max(data.relations, 1), o.dim
-    local function unit(n) return tk.parameter(tk.xavier(n, d):normalize()) end
-    local base, direction = {}, {} -- of relations, then of their inverses
-    for r = 1, 2 * relations do
-      base[r], direction[r] = (r - 1) % relations, r > relations and -1 or 1
-    end
+    local n, base, sign = math.max(data.relations, 1), {}, {} -- of relations, then of inverses
+    local function unit(rows) return tk.parameter(tk.xavier(rows, o.dim):normalize()) end
+    for r = 1, 2 * n do base[r], sign[r] = (r - 1) % n, r > n and -1 or 1 end
     return setmetatable({
       kg = tk.graph(data, {inverse = true}), distance = o.distance, induction = o.induction,
-      margin = o.margin, kg_weight = o.kg_weight, base = tk.ids(base), users = unit(data.users),
-      direction = tk.tensor(direction), items = unit(data.items), entities = unit(data.entities),
-      relations = unit(relations), relation_norms = unit(relations),
-      preferences = unit(relations), preference_norms = unit(relations),
+      margin = o.margin, kg_weight = o.kg_weight, lazy = o.optimizer_lazy, base = tk.ids(base),
+      direction = tk.tensor(sign), users = unit(data.users), items = unit(data.items),
+      entities = unit(data.entities), relations = unit(n), relation_norms = unit(n),
+      preferences = unit(n), preference_norms = unit(n),
     }, KTUP)
   end,
 }

@@ -8,32 +8,20 @@ import torch.nn.functional as F
 import shared
 
 
-class Adam:
-    """torch.optim.Adam behind clip_grad_norm (models/knowledgable_recommendation.py:400), with one
-    count of steps. `rest`: what a step does not read is left alone, as tinykg does; PyTorch 0.3,
-    whose zero_grad makes zeros, goes on with it by its momentum once it has had a gradient."""
+class Adam(torch.optim.Adam):
+    """Behind clip_grad_norm (models/knowledgable_recommendation.py:398-403). As in PyTorch 0.3
+    zero_grad makes zeros: what a step does not read goes on by its momentum."""
 
-    def __init__(self, parameters, lr, clip, rest):
-        self.parameters, self.lr, self.clip, self.rest, self.t = list(parameters), lr, clip, rest, 0
-        self.m = [torch.zeros_like(p) for p in self.parameters]
-        self.v = [torch.zeros_like(p) for p in self.parameters]
+    def __init__(self, parameters, lr, clip):
+        super().__init__(parameters, lr=lr)
+        self.clip = clip
 
     def zero_grad(self):
-        for p in self.parameters:
-            p.grad = None
+        super().zero_grad(set_to_none=False)
 
-    @torch.no_grad()
     def step(self):
-        self.t += 1
-        torch.nn.utils.clip_grad_norm_(self.parameters, self.clip)
-        for p, m, v in zip(self.parameters, self.m, self.v):
-            if p.grad is None and self.rest:
-                continue
-            g = torch.zeros_like(p) if p.grad is None else p.grad
-            m.mul_(0.9).add_(g, alpha=0.1)
-            v.mul_(0.999).addcmul_(g, g, value=0.001)
-            root = (v / (1 - 0.999 ** self.t)).sqrt()
-            p.sub_(self.lr * (m / (1 - 0.9 ** self.t)) / (root + 1e-8))
+        torch.nn.utils.clip_grad_norm_(self.param_groups[0]['params'], self.clip)
+        super().step()
 
 
 def project(x, norm):
@@ -102,8 +90,7 @@ class Model(shared.Model):
     def optimizer(self, part):
         """utils/trainer.py:66-68: one for both."""
         if not hasattr(self, 'adam'):
-            self.adam = Adam(self.p.values(), self.o['lr'], self.o['clip'],
-                             rest=not hasattr(self, 'drawing'))
+            self.adam = Adam(self.p.values(), self.o['lr'], self.o['clip'])
         return self.adam
 
     # ---- curves ----
@@ -134,7 +121,7 @@ class Model(shared.Model):
         """Rounds of ten steps, joint_ratio of which are of interactions (models/
         knowledgable_recommendation.py:209, 320); batches of both are full (utils/data.py:87-110).
         An epoch is one of interactions, as tinykg's."""
-        self.drawing, size = True, int(self.o['batch_size'])
+        size = int(self.o['batch_size'])
         turn = int(numpy.ceil(10 * self.o['joint_ratio'] - 1e-9))
         columns = torch.stack([data['graph.' + c] for c in ('heads', 'relations', 'tails')], 1)
         for k, batch in enumerate(shared.interactions(self, data, random, True), 1):

@@ -123,6 +123,19 @@ describe('KTUP', function()
     assert.is_true(math.abs(loss(h, r, t, other) - loss(t, r + n, h, other)) > 1e-3)
   end)
 
+  it('gives what a step of triples does not read the gradient 0, unless it is lazy', function()
+    for _, lazy in ipairs{false, true} do
+      local model = model_of(data, {optimizer_lazy = lazy})
+      model:kg_loss{heads = tk.ids{0}, relations = tk.ids{0}, tails = tk.ids{1},
+                    negatives = tk.ids{2}}:backward()
+      for _, name in ipairs{'users', 'items', 'preferences', 'preference_norms'} do
+        local grad = model[name].grad
+        assert.equal(lazy, grad == nil, name)
+        if grad then assert.equal(0, grad:abs():sum():item(), name) end
+      end
+    end
+  end)
+
   for _, induction in ipairs{'soft', 'hard'} do
     for _, bits in ipairs{32, 2} do
       it(('learns the demo set at %d bits: %s'):format(bits, induction), function()
