@@ -1,8 +1,8 @@
 --- KGCL: an item is its vector and what attention picks from its triples; LightGCN smooths users
 --- and items. Two views, which leave out triples, and items whose triples say little, are to agree.
 --- Lines are those of yuh-yang/KGCL-SIGIR22's code/, whose computation this is. An epoch there
---- begins with triples, here it ends so; it takes any item of an interaction's user, here its own;
---- it counts patience from epoch 25 (15 of amazon-book; main.py:82), here from the first.
+--- begins with triples, whose steps move users too, by momentum; here it ends so, and they rest. It
+--- takes any item of a row's user, here its own; patience begins at epoch 25 (15 of amazon-book).
 local tk = require 'tinykg'
 
 local KGCL, recipe = tk.nn.class('KGCL', tk.nn.Ranker), nil
