@@ -1,8 +1,7 @@
---- KGCL: an item is its vector and what attention picks from its triples; LightGCN smooths users
---- and items. Two views, which leave out triples, and items whose triples say little, are to agree.
---- Lines are those of yuh-yang/KGCL-SIGIR22's code/, whose computation this is. An epoch there
---- begins with triples, whose steps move users too, by momentum; here it ends so, and they rest. It
---- takes any item of a row's user, here its own; patience begins at epoch 25 (15 of amazon-book).
+--- KGCL: an item is its vector and what attention picks from its triples; LightGCN smooths all. Two
+--- views, without some triples and items whose triples say little, are to agree. Lines are those of
+--- yuh-yang/KGCL-SIGIR22's code/, whose computation this is; an epoch there begins with triples,
+--- takes any item of a row's user, and counts for patience from 25 (15 of amazon-book; main.py:82).
 local tk = require 'tinykg'
 
 local KGCL, recipe = tk.nn.class('KGCL', tk.nn.Ranker), nil
@@ -64,6 +63,7 @@ end
 
 --- TransE: v + r is nearer to its tail than to one of another item; L2 (model.py:218-247). The
 --- program draws again if that makes a triple; here it does not count if v has it by any relation.
+--- What has gradient 0 goes on by Adam's momentum, as torch 1.8.1's zero_grad leaves zeros.
 function KGCL:kg_loss()
   local b = self.kg:sample_triples(self.kg_size, 'heads', {negatives = 'tails'})
   local v, r = self.items(b.heads), self.relations(b.relations)
@@ -71,6 +71,7 @@ function KGCL:kg_loss()
   local margin = (v + r - e):square():sum(2) - (v + r - far):square():sum(2)
   return (margin:softplus() * b.counts):mean()
     + tk.loss.l2(v, r, e, far) * (self.o.kg_l2 / self.kg_size)
+    + tk.loss.l2(self.users.weight, self.mix.weight, self.mix.bias) * 0
 end
 
 function KGCL:phases() -- by one Adam (main.py:24, 62, 75)
@@ -99,8 +100,7 @@ recipe = tk.recipe{
     {'kg_batch_size', 4096, 'items per step, a triple of each'}, {'drop_last', true},
     {'epochs', 1000}, {'patience', 5},
   },
-  presets = {yelp2018 = {}, ['amazon-book'] = {ui_drop = 0.05}},
-  l2 = 'in loss',
+  presets = {yelp2018 = {}, ['amazon-book'] = {ui_drop = 0.05}}, l2 = 'in loss',
   build = function(data, o)
     local graph = tk.graph(data, {of = 'interactions', merged = true, undirected = true})
     local first, triples, items = tk.loader.item_triples(data, o.neighbors)

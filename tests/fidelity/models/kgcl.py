@@ -142,10 +142,9 @@ class Model(shared.Model):
         return loss.mean() + self.o['kg_l2'] * sum((x.pow(2).sum(1) / 2).mean() for x in (h, r, t, f))
 
     def optimizer(self, part):
-        """One for both parts (main.py:24), which counts the updates of each parameter; tinykg's counts
-        those of both parts, so that each part has one of its own where steps are compared. What a
-        part does not read has gradient 0 and moves on, in torch 1.8.1 (requirements.txt)."""
-        if 'mask.1' in self.c or not hasattr(self, 'adam'):
+        """One for both parts (main.py:24). What a part does not read has gradient 0 and moves on, in
+        torch 1.8.1 (requirements.txt)."""
+        if not hasattr(self, 'adam'):
             self.adam = torch.optim.Adam(self.p.values(), lr=self.o['lr'])
             self.adam.zero_grad = functools.partial(self.adam.zero_grad, set_to_none=False)
         return self.adam

@@ -126,6 +126,8 @@ local function losses_of(recipe, model, o)
   return list
 end
 
+local ONE_OPTIMIZER = {ktup = true, kgcl = true} -- of both of their parts
+
 local function golden_model(case)
   local recipe = datasets.recipe(case.recipe)
   local options = recipe:complete(case.options)
@@ -138,7 +140,7 @@ local function golden_model(case)
   local steps = losses_of(case.recipe, model, options)
   local optimizer
   for k, loss in ipairs(steps) do
-    local shared = case.recipe == 'ktup' and optimizer
+    local shared = ONE_OPTIMIZER[case.recipe] and optimizer
     optimizer = shared or recipe.optimizer(fixtures.merged(options, {lr = loss.lr}))
     steps[k] = tk.step(loss.fn, {optimizer = optimizer})
   end
