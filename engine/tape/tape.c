@@ -17,7 +17,7 @@ static uint64_t next_generation(void) {
 }
 
 int tkg_tape_create(tkg_engine *engine, tkg_tape **out) {
-  TKG__NEEDS(engine, TKG_E_ARGUMENT);
+  TKG__NEEDS(engine && out, TKG_E_ARGUMENT);
   *out = calloc(1, sizeof **out);
   if (!*out) return tkg__fail(TKG_E_MEMORY, "no memory for a tape");
   (*out)->engine = tkg__engine_retain(engine);
@@ -242,20 +242,28 @@ int tkg_op_code(const char *name) {
 int tkg_op_count(void) { return TKG_OP_COUNT; }
 const char *tkg_op_name(int op) { return op >= 0 && op < TKG_OP_COUNT ? tkg__ops[op].name : NULL; }
 
-static bool has(const tkg_tape *tape, int node) { return tape && node >= 0 && node < tape->n; }
+/* Whether the tape has this node; sets a message if not. */
+static bool has(const tkg_tape *tape, int node) {
+  if (node >= 0 && node < tape->n) return true;
+  tkg__say("%d is no value of this tape, which has %d", node, tape->n);
+  return false;
+}
 
 int tkg_tape_dtype(const tkg_tape *tape, int node) {
-  TKG__NEEDS(has(tape, node), 0);
+  TKG__NEEDS(tape, 0);
+  if (!has(tape, node)) return 0;
   return tape->nodes[node].dtype;
 }
 
 int tkg_tape_rank(const tkg_tape *tape, int node) {
-  TKG__NEEDS(has(tape, node), 0);
+  TKG__NEEDS(tape, 0);
+  if (!has(tape, node)) return 0;
   return tape->nodes[node].rank;
 }
 
 double tkg_tape_size(const tkg_tape *tape, int node, int dim) {
-  TKG__NEEDS(has(tape, node), 0);
+  TKG__NEEDS(tape, 0);
+  if (!has(tape, node)) return 0;
   const tkg_node *n = &tape->nodes[node];
   if (dim < 0) return (double)tkg__count(n);
   return dim < n->rank ? (double)n->shape[dim] : 1;
@@ -270,7 +278,8 @@ int tkg_tape_set_bits(tkg_tape *tape, int bits) {
 }
 
 int tkg_tape_set_rule(tkg_tape *tape, int node, const char *rule) {
-  TKG__NEEDS(has(tape, node) && rule, TKG_E_ARGUMENT);
+  TKG__NEEDS(tape && rule, TKG_E_ARGUMENT);
+  if (!has(tape, node)) return TKG_E_ARGUMENT;
   static const char *const names[] = {"default", "", "recompute", "mask", "exact", "quantize"};
   for (int r = 0; r < (int)(sizeof names / sizeof *names); r++)
     if (r != TKG_RULE_RESIDENT && strcmp(names[r], rule) == 0) {
@@ -300,7 +309,9 @@ static void move_leaf(const tkg_tape *tape, tkg_tensor *tensor, int from, int to
 }
 
 int tkg_tape_compact(tkg_tape *tape, const int32_t *live, int n, int32_t *renumber) {
-  TKG__NEEDS(tape, TKG_E_ARGUMENT);
+  TKG__NEEDS(tape && (live || n <= 0) && (renumber || tape->n == 0), TKG_E_ARGUMENT);
+  for (int i = 0; i < n; i++)
+    if (live[i] >= 0 && !has(tape, live[i])) return TKG_E_ARGUMENT;
   bool *marks = calloc((size_t)tape->n + 1, sizeof *marks);
   if (!marks) return tkg__fail(TKG_E_MEMORY, "no memory to compact a tape");
   tkg__reach(tape, live, n, true, marks);
