@@ -142,14 +142,24 @@ static void set_stream(tkg_tape *tape, tkg_node *node, int op) {
   if (op != TKG_OP_RANDOM || *stream == 0) *stream = tape->next_stream++;
 }
 
+/* Whether it is an op that others than the engine may record; sets a message if not. */
+static bool can_be_recorded(int op) {
+  if (op < 0 || op >= TKG_OP_COUNT) {
+    tkg__say("%d is no op that can be recorded", op);
+    return false;
+  }
+  if (op != TKG_OP_LEAF && op != TKG_OP_WIDEN && op != TKG_OP_EXCHANGE &&
+      !tkg__op_is(op, TKG_UPDATE))
+    return true;
+  tkg__say("%s is no op that can be recorded: the engine does", tkg__ops[op].name);
+  return false;
+}
+
 int tkg_tape_record(tkg_tape *tape, int op, const int32_t *inputs, int n,
                     const tkg_attributes *attributes, const char *where) {
   TKG__NEEDS(tape && (inputs || !n), -1);
   tkg_node node = {0};
-  if (op <= TKG_OP_LEAF || op >= TKG_OP_COUNT || tkg__op_is(op, TKG_UPDATE)) {
-    tkg__say("%d is no op that can be recorded", op);
-    return -1;
-  }
+  if (!can_be_recorded(op)) return -1;
   const bool repeated = is_repeated(tape, op, inputs, n);
   if (!repeated && tape->n < tape->known) tape->known = tape->n;
   if (where && !*where && !repeated) return TKG_NO_LINE;

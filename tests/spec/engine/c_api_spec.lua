@@ -82,6 +82,23 @@ describe('the C API', function()
     assert.equal(0, C.tkg_tape_dtype(tape, 0))
   end)
 
+  it('records no op that the engine records itself, and no widths of codes that there are not',
+     function()
+    local function record(name, i, shape)
+      local a = ffi.new('tkg_attributes')
+      for k, v in ipairs(i) do a.i[k - 1] = v end
+      for k, v in ipairs(shape or {}) do a.shape[k - 1], a.rank = v, k end
+      return C.tkg_tape_record(tape, C.tkg_op_code(name), ffi.new('int32_t[1]', 0), 1, a, 'f.c:1')
+    end
+    for _, name in ipairs{'leaf', 'widen', 'exchange', 'sgd'} do
+      says(name .. ' is no op that can be recorded: the engine does', record(name, {}))
+    end
+    for _, bits in ipairs{0, -1, 3, 32, 255} do
+      says(('encode: %d bits: one of 8, 4, 2, 1'):format(bits), record('encode', {bits}))
+    end
+    assert.equal(-1, record('reshape', {}, {-2 ^ 63, 2})) -- 2^64 is beyond what is counted
+  end)
+
   it('takes fewer than no outputs to be none', function()
     assert.equal(0, C.tkg_step_run(step, tape, -1, nil, nil, -3, nil))
     assert.equal(0, C.tkg_step_plan(step, tape, -1, nil, nil, -3))
