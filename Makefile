@@ -131,7 +131,12 @@ LUA_PATH="$$TINYKG_HOME/lua/?.lua;$$TINYKG_HOME/lua/?/init.lua;$${LUA_PATH:-;}"
 # The engine cuts products for its own threads; each of OpenBLAS's would take 136 MiB of addresses.
 OPENBLAS_NUM_THREADS=$${OPENBLAS_NUM_THREADS:-1}
 export TINYKG_HOME TINYKG_LIB LUA_PATH OPENBLAS_NUM_THREADS
-exec "$${LUAJIT:-luajit}" "$$TINYKG_HOME/lua/tinykg/cli/main.lua" "$$@"
+lua=$${LUAJIT:-luajit}
+command -v "$$lua" >/dev/null || {
+  echo "tinykg: there is no $$lua here, which runs it: apt-get install luajit, or LUAJIT=path" >&2
+  exit 1
+}
+exec "$$lua" "$$TINYKG_HOME/lua/tinykg/cli/main.lua" "$$@"
 endef
 export LAUNCHER_HERE := $(call launcher,$$here)
 
