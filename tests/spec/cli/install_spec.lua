@@ -209,6 +209,11 @@ describe('make install', function()
     assert.equal('--tensorboard\n', completed('tinykg', 'run', '--te'))
     assert.equal('--whole\n', completed('tinykg', 'data', 'convert', '--wh'))
     assert.equal('users items both\n', completed('tinykg', 'export', '--vectors', ''))
+    assert.equal('data\n', completed('tinykg', 'help', 'da'))
+    assert.equal('kgin\n', completed('tinykg', 'run', 'kgi'))
+    assert.equal('step\n', completed('tinykg', 'bench', 'st'))
+    fixtures.write(elsewhere .. '/my films', '')
+    assert.equal('\n', completed('tinykg', 'run', '--data', 'my')) -- bash's own knows blanks
   end)
 
   it('has one version: the header\'s in the rockspec and the changelog', function()
