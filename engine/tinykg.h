@@ -205,6 +205,7 @@ double tkg_tensor_size(const tkg_tensor *tensor, int dim); /* dim 0..rank-1; -1:
 int tkg_tensor_write(tkg_tensor *tensor, const void *from, int64_t first, int64_t count);
 int tkg_tensor_read(const tkg_tensor *tensor, void *to, int64_t first, int64_t count);
 int tkg_tensor_copy(tkg_tensor *to, const tkg_tensor *from); /* same device, dtype and count */
+/* Writes a number into each element; TKG_E_ARGUMENT for one that an i32 tensor cannot have. */
 int tkg_tensor_fill(tkg_tensor *tensor, double value);
 /* Fill an f32 tensor with random numbers, a function of the engine's seed and `stream` alone. */
 int tkg_tensor_uniform(tkg_tensor *tensor, double low, double high, uint32_t stream);
@@ -269,8 +270,8 @@ typedef struct tkg_attributes {
 int tkg_tape_create(tkg_engine *engine, tkg_tape **out);
 void tkg_tape_release(tkg_tape *tape);
 void tkg_tape_begin(tkg_tape *tape); /* empties it; node numbers from before are invalid */
-/* Releases the tensors that were recorded, when nothing more of the tape will run: their memory may
- * be needed before it is begun anew. It can still be printed. */
+/* Releases the tensors that were recorded: their memory may be needed before the tape is begun
+ * anew. Until then it can be printed, but a step refuses it (TKG_E_STALE). */
 void tkg_tape_end(tkg_tape *tape);
 int tkg_tape_length(const tkg_tape *tape);
 /* Ops by name; ops.def, which lies beside this header, has their inputs and attributes. */

@@ -277,6 +277,9 @@ static int write_and_free(tkg_tensor *tensor, float *values) {
 int tkg_tensor_fill(tkg_tensor *tensor, double value) {
   TKG__NEEDS(tensor, TKG_E_ARGUMENT);
   int64_t n = tkg__count(&tensor->shape);
+  const bool whole = value >= INT32_MIN && value <= INT32_MAX && value == (int32_t)value;
+  if (tensor->shape.dtype == TKG_I32 && !whole)
+    return tkg__fail(TKG_E_ARGUMENT, "fill: %g is not an int32", value);
   float *host = host_copy(tensor);
   if (!host) return tkg__fail(TKG_E_MEMORY, "fill: no memory for a copy on the host");
   if (tensor->shape.dtype == TKG_I32)

@@ -400,6 +400,7 @@ static void count_update(const run *r) {
 static int check_request(const tkg_step *step, const tkg_tape *tape, const tkg_request *request) {
   const tkg_optimizer *o = request->optimizer;
   const bool other_optimizer = o && o->engine != step->engine;
+  if (tape->ended) return tkg__fail(TKG_E_STALE, "step: the tape has ended: record it anew");
   if (other_optimizer || tape->engine != step->engine)
     return tkg__fail(TKG_E_DEVICE, "%s made on another device than %s, before that was chosen",
                      other_optimizer ? "an optimizer" : "a value", step->engine->backend->name);

@@ -45,6 +45,7 @@ void tkg_tape_begin(tkg_tape *tape) {
   TKG__NEEDS(tape, );
   if (tape->n > tape->known) tape->known = tape->n;
   tkg__truncate(tape, 0);
+  tape->ended = false;
   tape->generation = next_generation();
   tape->next_stream = 0;
 }
@@ -55,6 +56,7 @@ void tkg_tape_end(tkg_tape *tape) {
     tkg_tensor_release(tape->side[i].tensor);
     tape->side[i].tensor = NULL;
   }
+  tape->ended = true;
   tape->generation = next_generation();
 }
 

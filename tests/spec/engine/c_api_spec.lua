@@ -104,6 +104,26 @@ describe('the C API', function()
     assert.equal(0, C.tkg_step_plan(step, tape, -1, nil, nil, -3))
   end)
 
+  it('runs no tape that has ended', function()
+    local other = new('tape', C.tkg_tape_create, engine)
+    local out, nodes = ffi.new('tkg_tensor *[1]'), ffi.new('int32_t[1]')
+    local function run() return C.tkg_step_run(step, other, -1, nil, nodes, 1, out) end
+    assert.equal(0, C.tkg_tape_leaf(other, weights))
+    C.tkg_tape_end(other)
+    says('step: the tape has ended: record it anew', run())
+    C.tkg_tape_begin(other)
+    assert.equal(0, C.tkg_tape_leaf(other, weights))
+    assert.equal(0, run())
+    C.tkg_tensor_release(out[0])
+  end)
+
+  it('fills ids with whole numbers alone', function()
+    local ids = new('tensor', C.tkg_tensor_create, engine, 1, 1, ffi.new('int64_t[1]', 3), 7)
+    says('fill: 0.5 is not an int32', C.tkg_tensor_fill(ids, 0.5))
+    says('fill: 1e+10 is not an int32', C.tkg_tensor_fill(ids, 1e10))
+    assert.equal(0, C.tkg_tensor_fill(ids, -2 ^ 31))
+  end)
+
   it('says which parameter is NULL', function()
     local adam = new('optimizer', C.tkg_optimizer_create, engine, 'adam')
     says('update: parameter 2 is NULL',
