@@ -10,7 +10,6 @@ WERROR  ?= -Werror
 CFLAGS  ?= -g
 LDFLAGS ?=
 
-ROOT := $(patsubst %/,%,$(dir $(abspath $(lastword $(MAKEFILE_LIST)))))
 LIB  := $(BUILD)/libtinykg.so
 DEPS := CC='$(CC)' CBLAS='$(CBLAS)' LUAJIT='$(LUAJIT)' \
   $(if $(filter undefined,$(origin XSMM)),,XSMM='$(XSMM)') tests/tools/deps.sh
@@ -54,7 +53,7 @@ CORE_OPT := -O2
 CPU_OPT := -O3 -fno-math-errno -fno-trapping-math
 
 # The name that programs in C ask for at run time: it changes with the C API.
-SONAME := libtinykg.so.$(shell sed -n 's/^\#define TKG_ABI \([0-9]*\).*/\1/p' $(ROOT)/engine/tinykg.h)
+SONAME := libtinykg.so.$(shell sed -n 's/^\#define TKG_ABI \([0-9]*\).*/\1/p' engine/tinykg.h)
 
 # --- what is built -------------------------------------------------------------------------------
 
@@ -74,7 +73,7 @@ LINK    = $(CC) -shared -fopenmp -Wl,-z,defs -Wl,-z,nodelete $(CFLAGS) $(LDFLAGS
 JOBS = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc 2>/dev/null || echo 1))
 MAKEFLAGS += --no-print-directory
 
-.PHONY: build test test-cpu test-gpu bench-gpu demo bench bench-check deps deps-dev docs lint format install install-built uninstall clean help check-asan \
+.PHONY: build test test-cpu test-gpu bench-gpu demo bench bench-check deps deps-dev docs lint format install install-built check-folders uninstall clean help check-asan \
   check-valgrind objects FORCE
 .DELETE_ON_ERROR:
 .SUFFIXES:
@@ -132,7 +131,12 @@ LUA_PATH="$$TINYKG_HOME/lua/?.lua;$$TINYKG_HOME/lua/?/init.lua;$${LUA_PATH:-;}"
 # The engine cuts products for its own threads; each of OpenBLAS's would take 136 MiB of addresses.
 OPENBLAS_NUM_THREADS=$${OPENBLAS_NUM_THREADS:-1}
 export TINYKG_HOME TINYKG_LIB LUA_PATH OPENBLAS_NUM_THREADS
-exec "$${LUAJIT:-luajit}" "$$TINYKG_HOME/lua/tinykg/cli/main.lua" "$$@"
+lua=$${LUAJIT:-luajit}
+command -v "$$lua" >/dev/null || {
+  echo "tinykg: there is no $$lua here, which runs it: apt-get install luajit, or LUAJIT=path" >&2
+  exit 1
+}
+exec "$$lua" "$$TINYKG_HOME/lua/tinykg/cli/main.lua" "$$@"
 endef
 export LAUNCHER_HERE := $(call launcher,$$here)
 
@@ -254,7 +258,7 @@ docs: build
 # --- installing ----------------------------------------------------------------------------------
 
 # Packagers set what they need: PREFIX, DESTDIR, and each folder by itself.
-VERSION = $(shell sed -n 's/^#define TKG_VERSION "\([^"]*\)".*/\1/p' $(ROOT)/engine/tinykg.h)
+VERSION = $(shell sed -n 's/^#define TKG_VERSION "\([^"]*\)".*/\1/p' engine/tinykg.h)
 BINDIR  ?= $(PREFIX)/bin
 LIBDIR  ?= $(PREFIX)/lib
 INCDIR  ?= $(PREFIX)/include
@@ -292,21 +296,30 @@ return init(...)
 endef
 install-built: export LUA_SHIM = $(lua_shim)
 
+# Folders below the prefix are named by it, so that `pkg-config --define-prefix` finds a moved tree.
 define pkg_config
 prefix=$(PREFIX)
-includedir=$(INCDIR)
-libdir=$(LIBDIR)
+includedir=$(subst $(PREFIX)/,$${prefix}/,$(INCDIR))
+libdir=$(subst $(PREFIX)/,$${prefix}/,$(LIBDIR))
 
 Name: tinykg
 Description: Training engine for knowledge-graph recommenders
 Version: $(VERSION)
-Cflags: -I$${includedir}
-Libs: -L$${libdir} -ltinykg
+Cflags: -I"$${includedir}"
+Libs: -L"$${libdir}" -ltinykg
 endef
 install-built: export PKG_CONFIG_FILE = $(pkg_config)
 
-install: build
+install: check-folders build
 	@$(MAKE) install-built
+
+# The folders are written into files, so they are whole paths, and make expands no ~. What is
+# installed into HOMEDIR takes the place of what is there, which must not be what it is made of.
+check-folders:
+	@for folder in '$(BINDIR)' '$(LIBDIR)' '$(INCDIR)' '$(MANDIR)' '$(LUADIR)' '$(HOMEDIR)'; do \
+	  case $$folder in /*) ;; *) printf "'%s' does not begin with /: PREFIX and the other folders are %s\n" \
+	    "$$folder" 'whole paths, as /usr/local or "$$HOME/.local" (~ is not expanded)' >&2; exit 1 ;; esac; done
+	@[ ! '$(TO)' -ef . ] || { echo 'HOMEDIR is this tree itself: name another folder' >&2; exit 1; }
 
 # Where shells look for completions.
 BASH_COMPLETION = $(PREFIX)/share/bash-completion/completions/tinykg
@@ -315,7 +328,7 @@ FISH_COMPLETION = $(PREFIX)/share/fish/vendor_completions.d/tinykg.fish
 
 # What `make install` does once the engine is there.
 TO = $(DESTDIR)$(HOMEDIR)
-install-built:
+install-built: check-folders
 	install -d '$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(LIBDIR)/pkgconfig' '$(DESTDIR)$(INCDIR)/tinykg' \
 	  '$(DESTDIR)$(MANDIR)/man1' '$(DESTDIR)$(LUADIR)' '$(TO)/build'
 	install -m 755 $(LIB) '$(DESTDIR)$(LIBDIR)/$(SONAME)'
@@ -335,16 +348,18 @@ install-built:
 	printf '%s\n' "$$PKG_CONFIG_FILE" >'$(DESTDIR)$(LIBDIR)/pkgconfig/tinykg.pc'
 	printf '%s\n' "$$LUA_SHIM" >'$(DESTDIR)$(LUADIR)/tinykg.lua'
 	printf '%s\n' "$$LAUNCHER_INSTALLED" >'$(DESTDIR)$(BINDIR)/tinykg'
-	chmod 755 '$(DESTDIR)$(BINDIR)/tinykg'
+	chmod 755 '$(DESTDIR)$(BINDIR)/tinykg' # whatever the umask is
+	chmod 644 '$(DESTDIR)$(LIBDIR)/pkgconfig/tinykg.pc' '$(DESTDIR)$(LUADIR)/tinykg.lua'
 
-# Takes away what install put there, with the same PREFIX, DESTDIR and folders.
-uninstall:
+# Takes away what install put there, with the same PREFIX, DESTDIR and folders; no more.
+uninstall: check-folders
 	rm -f '$(DESTDIR)$(BINDIR)/tinykg' '$(DESTDIR)$(LUADIR)/tinykg.lua' \
 	  '$(DESTDIR)$(LIBDIR)/libtinykg.so' '$(DESTDIR)$(LIBDIR)/$(SONAME)' '$(DESTDIR)$(LIBDIR)/libtinykg_cuda.so' \
 	  '$(DESTDIR)$(LIBDIR)/pkgconfig/tinykg.pc' '$(DESTDIR)$(MANDIR)/man1/tinykg.1'
 	rm -f '$(DESTDIR)$(BASH_COMPLETION)' '$(DESTDIR)$(ZSH_COMPLETION)' \
 	  '$(DESTDIR)$(FISH_COMPLETION)'
-	rm -rf '$(TO)' '$(DESTDIR)$(INCDIR)/tinykg'
+	rm -rf '$(TO)/build' '$(TO)/engine' '$(TO)/lua' '$(TO)/recipes' '$(DESTDIR)$(INCDIR)/tinykg'
+	[ ! -d '$(TO)' ] || rmdir --ignore-fail-on-non-empty '$(TO)'
 
 clean:
 	rm -rf '$(BUILD)' tinykg

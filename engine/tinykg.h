@@ -1,8 +1,9 @@
 /* tinykg: a training engine for knowledge-graph recommenders. This is the whole C API of the
- * engine; readers of data and metrics have headers of their own in data/ and base/.
+ * engine; readers of data, graphs, metrics and checksums have headers of their own beside it, to
+ * which the conventions apply too.
  *
  * Conventions
- *   - A function that can fail returns a status: 0 for success, else a code of errors.def, and
+ *   - A function that can fail returns a status: TKG_OK, which is 0, or another tkg_status, and
  *     tkg_error() has the message of the calling thread. Functions that record return a node number
  *     instead, -1 on failure.
  *   - Objects are opaque. `create` gives the caller one reference, `retain` adds one and `release`
@@ -33,6 +34,25 @@ typedef struct tkg_tensor tkg_tensor;
 typedef struct tkg_tape tkg_tape;
 typedef struct tkg_step tkg_step;
 typedef struct tkg_optimizer tkg_optimizer;
+
+/* What functions return; tkg_status_text says what each means. */
+enum tkg_status {
+  TKG_OK,
+  TKG_E_ARGUMENT,
+  TKG_E_SHAPE,
+  TKG_E_DTYPE,
+  TKG_E_RANGE,
+  TKG_E_MEMORY,
+  TKG_E_FILE,
+  TKG_E_FORMAT,
+  TKG_E_GENERATION,
+  TKG_E_STALE,
+  TKG_E_INTERRUPTED,
+  TKG_E_UNSUPPORTED,
+  TKG_E_DEVICE,
+  TKG_E_NOT_FINITE,
+  TKG_E_RANKS
+};
 
 uint32_t tkg_abi(void);        /* TKG_ABI of the library */
 const char *tkg_version(void); /* TKG_VERSION of the library */
@@ -132,7 +152,9 @@ int tkg_collective_reduce(tkg_engine *engine, const char *how, void *values, int
 int tkg_collective_barrier(tkg_engine *engine);
 /* TKG_E_RANKS if a rank has failed or died, without waiting. */
 int tkg_collective_check(tkg_engine *engine);
-/* Before the process exits with `code`: see collective.h. Rank 0 prints the message first. */
+/* Before the process exits with `code`. 0: waits until all ranks are here; TKG_E_RANKS if one fails
+ * instead. Else: tells the others `message`, if this rank is the first to fail, and ranks other
+ * than 0, which prints, wait until that has ended. Later calls do nothing. */
 int tkg_collective_leave(tkg_engine *engine, int code, const char *message);
 /* Bytes that this rank has sent, or calls: "all_to_all" "all_gather" "all_reduce" "broadcast"
  * "barrier"; of operations since the last reset. -1: no such kind. */
@@ -183,6 +205,7 @@ double tkg_tensor_size(const tkg_tensor *tensor, int dim); /* dim 0..rank-1; -1:
 int tkg_tensor_write(tkg_tensor *tensor, const void *from, int64_t first, int64_t count);
 int tkg_tensor_read(const tkg_tensor *tensor, void *to, int64_t first, int64_t count);
 int tkg_tensor_copy(tkg_tensor *to, const tkg_tensor *from); /* same device, dtype and count */
+/* Writes a number into each element; TKG_E_ARGUMENT for one that an i32 tensor cannot have. */
 int tkg_tensor_fill(tkg_tensor *tensor, double value);
 /* Fill an f32 tensor with random numbers, a function of the engine's seed and `stream` alone. */
 int tkg_tensor_uniform(tkg_tensor *tensor, double low, double high, uint32_t stream);
@@ -200,8 +223,8 @@ int tkg_tensor_set_group(tkg_tensor *tensor, const char *option, double value);
  * rounded to the nearest; adam's updates round at random, with noise that depends on `number`, so
  * parameters should have different ones (0 to 2^20 - 1). TKG_E_ARGUMENT or TKG_E_MEMORY. */
 int tkg_tensor_set_bits(tkg_tensor *tensor, int bits, int number);
-/* Divides a parameter that is a large table by columns among the ranks that train together
- * (placement.h), if it can be; alone it does nothing. Reading it then needs all ranks. A status. */
+/* Divides a parameter that is a large table by columns among the ranks that train together, if it
+ * can be; alone it does nothing. Reading it then needs all ranks. A status. */
 int tkg_tensor_divide(tkg_tensor *tensor);
 int tkg_tensor_is_divided(const tkg_tensor *tensor);
 /* Makes a divided tensor whole on each rank; all ranks call it. A status. */
@@ -217,7 +240,7 @@ void tkg_tensor_drop_gradient(tkg_tensor *tensor);
 double tkg_tensor_version(const tkg_tensor *tensor); /* grows whenever its numbers change */
 /* Writes a random permutation of 0..n-1, n < 2^31, a function of the last three arguments alone. */
 int tkg_shuffle(int32_t *ids, int64_t n, uint64_t seed, uint32_t epoch, uint32_t stream);
-/* Writes 4 words of random bits, a function of these numbers alone (kernels/shared/philox.h). */
+/* Writes 4 words of random bits, a function of these numbers alone (Philox4x32-10). */
 void tkg_philox(uint64_t seed, uint64_t block, uint32_t step, uint32_t stream, uint32_t out[4]);
 
 /* ---- ranking by products of rows ---- */
@@ -247,8 +270,8 @@ typedef struct tkg_attributes {
 int tkg_tape_create(tkg_engine *engine, tkg_tape **out);
 void tkg_tape_release(tkg_tape *tape);
 void tkg_tape_begin(tkg_tape *tape); /* empties it; node numbers from before are invalid */
-/* Releases the tensors that were recorded, when nothing more of the tape will run: their memory may
- * be needed before it is begun anew. It can still be printed. */
+/* Releases the tensors that were recorded: their memory may be needed before the tape is begun
+ * anew. Until then it can be printed, but a step refuses it (TKG_E_STALE). */
 void tkg_tape_end(tkg_tape *tape);
 int tkg_tape_length(const tkg_tape *tape);
 /* Ops by name; ops.def, which lies beside this header, has their inputs and attributes. */
@@ -292,7 +315,7 @@ int tkg_optimizer_set(tkg_optimizer *optimizer, const char *option, double value
 int tkg_optimizer_get(const tkg_optimizer *optimizer, const char *option, double *value);
 /* Returns the state of a parameter, created if missing: slots 0 and 1 are m and v of Adam.
  * Borrowed; NULL if there is no such slot. With "bits" 8, parameters of 4096 elements or more have
- * the codes of both, as int32, and their scales (moments.h). */
+ * the codes of both, as int32, and their scales. */
 tkg_tensor *tkg_optimizer_state(tkg_optimizer *optimizer, tkg_tensor *parameter, int slot);
 int tkg_optimizer_knows(const tkg_optimizer *optimizer,
                         const tkg_tensor *parameter); /* 1: it has state */

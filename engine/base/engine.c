@@ -13,6 +13,7 @@ uint32_t tkg_abi(void) { return TKG_ABI; }
 const char *tkg_version(void) { return TKG_VERSION; }
 
 int tkg_engine_create(const char *device, tkg_engine **out) {
+  TKG__NEEDS(device && out, TKG_E_ARGUMENT);
   return tkg__engine_create(device, 0, out);
 }
 

@@ -29,6 +29,20 @@ int tkg__fail_at(int code, const char *format, ...) {
 
 const char *tkg_error(void) { return message; }
 
+/* The list of the header, which Lua reads too, and errors.def are in step. */
+#define X(name, text) LISTED_##name,
+enum {
+  LISTED_OK,
+#include "errors.def"
+  LISTED_COUNT
+};
+#undef X
+#define X(name, text)                                                                              \
+  _Static_assert((int)TKG_E_##name == (int)LISTED_##name, "tkg_status and errors.def differ");
+#include "errors.def"
+#undef X
+_Static_assert(TKG_E_RANKS + 1 == LISTED_COUNT, "tkg_status and errors.def differ");
+
 const char *tkg_status_text(int code) {
 #define X(name, text) text,
   static const char *const texts[] = {

@@ -1,19 +1,14 @@
-/* Errors: functions return a status code of errors.def; the message is kept per thread. */
+/* Errors: functions return a tkg_status; the message is kept per thread. */
 #ifndef TKG_ERROR_H
 #define TKG_ERROR_H
+
+#include "tinykg.h"
 
 #if defined(__GNUC__)
 #define TKG__PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 #else
 #define TKG__PRINTF(fmt, args)
 #endif
-
-#define X(name, text) TKG_E_##name,
-enum tkg_status {
-  TKG_OK = 0,
-#include "errors.def"
-};
-#undef X
 
 /* Sets the message of the calling thread, cut to 1,023 bytes. */
 void tkg__say(const char *format, ...) TKG__PRINTF(1, 2);

@@ -2,10 +2,12 @@
 
 #include <math.h>
 
+#include "error.h"
 #include "shared/philox.h"
 #include "tinykg.h"
 
 void tkg_philox(uint64_t seed, uint64_t block, uint32_t step, uint32_t stream, uint32_t out[4]) {
+  TKG__NEEDS(out);
   tkg__philox_block(seed, block, step, stream, out);
 }
 

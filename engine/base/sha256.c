@@ -3,6 +3,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "error.h"
+
 /* Section 4.2.2: the first 32 bits of the fractions of the cube roots of the first 64 primes. */
 static const uint32_t constants[64] = {
     0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
@@ -58,6 +60,7 @@ static void add_end(uint32_t state[8], const uint8_t *rest, size_t n, uint64_t b
 }
 
 void tkg_sha256(const void *bytes, size_t n, char digits[65]) {
+  TKG__NEEDS(digits && (bytes || n == 0));
   /* Section 5.3.3: of the square roots of the first 8 primes. */
   uint32_t state[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
                        0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};

@@ -60,7 +60,7 @@ static bool can_be_divided(const tkg_engine *engine, const tkg_node *n) {
 
 int tkg_tensor_create(tkg_engine *engine, int dtype, int rank, const int64_t *shape, int kind,
                       tkg_tensor **out) {
-  TKG__NEEDS(engine, TKG_E_ARGUMENT);
+  TKG__NEEDS(engine && out && (shape || rank == 0), TKG_E_ARGUMENT);
   tkg_node n = {0};
   char text[TKG_SHAPE_TEXT];
   *out = NULL;
@@ -277,6 +277,9 @@ static int write_and_free(tkg_tensor *tensor, float *values) {
 int tkg_tensor_fill(tkg_tensor *tensor, double value) {
   TKG__NEEDS(tensor, TKG_E_ARGUMENT);
   int64_t n = tkg__count(&tensor->shape);
+  const bool whole = value >= INT32_MIN && value <= INT32_MAX && value == (int32_t)value;
+  if (tensor->shape.dtype == TKG_I32 && !whole)
+    return tkg__fail(TKG_E_ARGUMENT, "fill: %g is not an int32", value);
   float *host = host_copy(tensor);
   if (!host) return tkg__fail(TKG_E_MEMORY, "fill: no memory for a copy on the host");
   if (tensor->shape.dtype == TKG_I32)
@@ -292,7 +295,6 @@ typedef void fill_function(float *, int64_t, float, float, uint64_t, uint32_t, u
 static int fill_random(tkg_tensor *tensor, double a, double b, uint32_t stream,
                        fill_function *fill) {
   enum { DRAWN = 1 << 18 }; /* numbers */
-  TKG__NEEDS(tensor, TKG_E_ARGUMENT);
   const int64_t all = tkg__count(&tensor->shape);
   if (tensor->shape.dtype == TKG_I32)
     return tkg__fail(TKG_E_DTYPE, "random values need an f32 tensor");
@@ -309,10 +311,12 @@ static int fill_random(tkg_tensor *tensor, double a, double b, uint32_t stream,
 }
 
 int tkg_tensor_uniform(tkg_tensor *tensor, double low, double high, uint32_t stream) {
+  TKG__NEEDS(tensor, TKG_E_ARGUMENT);
   return fill_random(tensor, low, high, stream, tkg__fill_uniform);
 }
 
 int tkg_tensor_normal(tkg_tensor *tensor, double mean, double deviation, uint32_t stream) {
+  TKG__NEEDS(tensor, TKG_E_ARGUMENT);
   return fill_random(tensor, mean, deviation, stream, tkg__fill_normal);
 }
 

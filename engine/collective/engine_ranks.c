@@ -115,14 +115,25 @@ int tkg_collective_broadcast(tkg_engine *engine, void *data, int64_t bytes, int 
   return tkg__broadcast(engine->collective, data, bytes, root);
 }
 
+/* Whether there are bytes to or from any rank. */
+static bool any_bytes(const tkg_engine *engine, const int64_t *bytes) {
+  for (int r = 0; r < tkg_engine_ranks(engine); r++)
+    if (bytes[r] > 0) return true;
+  return false;
+}
+
 int tkg_collective_gather(tkg_engine *engine, const void *mine, void *all, const int64_t *bytes) {
   TKG__NEEDS(engine && bytes, TKG_E_ARGUMENT);
+  TKG__NEEDS(mine || bytes[tkg_engine_rank(engine)] <= 0, TKG_E_ARGUMENT);
+  TKG__NEEDS(all || !any_bytes(engine, bytes), TKG_E_ARGUMENT);
   return tkg__all_gather(engine->collective, mine, all, bytes);
 }
 
 int tkg_collective_all_to_all(tkg_engine *engine, const void *send, const int64_t *send_bytes,
                               void *receive, const int64_t *receive_bytes) {
   TKG__NEEDS(engine && send_bytes && receive_bytes, TKG_E_ARGUMENT);
+  TKG__NEEDS(send || !any_bytes(engine, send_bytes), TKG_E_ARGUMENT);
+  TKG__NEEDS(receive || !any_bytes(engine, receive_bytes), TKG_E_ARGUMENT);
   return tkg__all_to_all(engine->collective, send, send_bytes, receive, receive_bytes);
 }
 

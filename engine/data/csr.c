@@ -189,6 +189,7 @@ static int sort_rows(void *context, int64_t first, int64_t last) {
 
 int tkg_csr_build(int64_t n, const int32_t *rows, const int32_t *cols, int64_t rows_total,
                   int32_t *offsets, int32_t *sorted_cols, int32_t *order) {
+  TKG__NEEDS(offsets && ((rows && cols && sorted_cols) || n <= 0), TKG_E_ARGUMENT);
   int status = check_pairs(n, rows, cols, rows_total);
   if (status) return status;
   int32_t *own = order ? NULL : malloc(((size_t)n + 1) * sizeof *own);
@@ -203,6 +204,8 @@ int tkg_csr_build(int64_t n, const int32_t *rows, const int32_t *cols, int64_t r
 }
 
 int tkg_csr_unique(int64_t rows_total, int32_t *offsets, int32_t *sorted_cols, int32_t *order) {
+  TKG__NEEDS(offsets && (sorted_cols || rows_total <= 0 || offsets[rows_total] == 0),
+             TKG_E_ARGUMENT);
   int32_t to = 0, from = offsets[0];
   for (int64_t r = 0; r < rows_total; r++) {
     int32_t end = offsets[r + 1], first = to;
@@ -218,6 +221,7 @@ int tkg_csr_unique(int64_t rows_total, int32_t *offsets, int32_t *sorted_cols, i
 }
 
 int tkg_csr_contains(const int32_t *offsets, const int32_t *sorted_cols, int32_t row, int32_t col) {
+  TKG__NEEDS(offsets && (sorted_cols || offsets[row] == offsets[row + 1]), 0);
   int32_t low = offsets[row], high = offsets[row + 1];
   while (low < high) {
     int32_t middle = low + (high - low) / 2;
@@ -286,6 +290,7 @@ static int mark_first(int64_t n, const int32_t *heads, const int32_t *relations,
 
 int tkg_triples_unique(int64_t n, int32_t *heads, int32_t *relations, int32_t *tails,
                        int64_t *kept) {
+  TKG__NEEDS(kept && ((heads && relations && tails) || n <= 0), TKG_E_ARGUMENT);
   int32_t *const ids[3] = {heads, relations, tails};
   int32_t top[3];
   int64_t bad = 0;

@@ -33,11 +33,11 @@ static int32_t *part(packing *p, int64_t count) {
   return at;
 }
 
-static int check_tails(const packing *p) {
-  for (int64_t i = 0; i < p->e; i++)
-    if (p->tails[i] < 0 || p->tails[i] >= p->m)
-      return tkg__fail(TKG_E_RANGE, "graph: tail %d of edge %lld is not in 0 .. %lld", p->tails[i],
-                       (long long)i, (long long)p->m - 1);
+static int check_ids(const char *what, const int32_t *ids, int64_t edges, int64_t below) {
+  for (int64_t i = 0; i < edges; i++)
+    if (ids[i] < 0 || ids[i] >= below)
+      return tkg__fail(TKG_E_RANGE, "graph: %s %d of edge %lld is not in 0 .. %lld", what, ids[i],
+                       (long long)i, (long long)below - 1);
   return TKG_OK;
 }
 
@@ -101,16 +101,24 @@ static int pack_backward(packing *p, const int32_t *packed, const int32_t *place
 int tkg_graph_pack(int64_t n, int64_t m, int64_t e, const int32_t *heads, const int32_t *relations,
                    const int32_t *tails, int64_t layout, int32_t *packed, int64_t *found,
                    int32_t *place) {
-  if (n < 0 || m < 0 || e < 0 || e > TKG_GRAPH_MOST_EDGES)
+  const int related = (layout & TKG_GRAPH_RELATIONS) != 0;
+  TKG__NEEDS(packed && found && ((heads && tails) || e <= 0), TKG_E_ARGUMENT);
+  if (related && !relations && e > 0)
+    return tkg__fail(TKG_E_ARGUMENT, "graph: relations in the layout, but no array of them");
+  if (n < 0 || m < 0 || n > INT32_MAX || m > INT32_MAX)
+    return tkg__fail(TKG_E_RANGE, "graph: %lld heads and %lld tails: at most 2^31 - 1 of each",
+                     (long long)n, (long long)m);
+  if (e < 0 || e > TKG_GRAPH_MOST_EDGES)
     return tkg__fail(TKG_E_RANGE, "graph: %lld edges, with their inverses and loops: at most %d",
                      (long long)e, (int)TKG_GRAPH_MOST_EDGES);
   int32_t *spare = malloc((2 * (size_t)e + 1) * sizeof *spare);
   if (!spare) return tkg__fail(TKG_E_MEMORY, "graph: no memory for %lld edges", (long long)e);
   layout &= TKG_GRAPH_RELATIONS | TKG_GRAPH_ONE_WAY;
-  if (!(layout & TKG_GRAPH_RELATIONS)) relations = NULL;
+  if (!related) relations = NULL;
   packing p = {n, m, e, heads, relations, tails, layout, packed, spare + e};
   int32_t *places = place ? place : spare;
-  int status = check_tails(&p);
+  int status = check_ids("head", heads, e, n);
+  if (!status) status = check_ids("tail", tails, e, m);
   if (!status) status = count_kinds(&p);
   if (!status) status = pack_forward(&p, places);
   if (!status && !(layout & TKG_GRAPH_ONE_WAY)) status = pack_backward(&p, packed, places);
@@ -138,6 +146,7 @@ static void list_heads_by_bits(int64_t n, const int32_t *offsets, const uint8_t 
 
 void tkg_graph_list_heads(int64_t n, const int32_t *offsets, const int32_t *relations,
                           int64_t layout, int32_t *seen, int32_t *at, int32_t *list) {
+  TKG__NEEDS(offsets && seen && at && (relations || n <= 0 || offsets[n] == 0));
   if (tkg__graph_kinds(layout) <= BITS)
     return list_heads_by_bits(n, offsets, (const uint8_t *)relations, at, list);
   const tkg_relations of = {relations, tkg__relation_bytes(layout)};

@@ -71,6 +71,7 @@ static int auc_check(const float *scores, const float *labels, int64_t n, int64_
 }
 
 int tkg_metrics_auc(const float *scores, const float *labels, int64_t n, double *auc) {
+  TKG__NEEDS(auc && ((scores && labels) || n <= 0), TKG_E_ARGUMENT);
   if (n < 0) return tkg__fail(TKG_E_ARGUMENT, "auc: %lld values", (long long)n);
   int64_t positives;
   int status = auc_check(scores, labels, n, &positives);
@@ -95,13 +96,14 @@ static int32_t row_user(const int32_t *users, int64_t row) {
   return users ? users[row] : (int32_t)row;
 }
 
-/* Returns the items of a user, none without offsets; n < 0 if the user id or the offsets are wrong.
- */
+/* Returns the items of a user, none without offsets; n < 0 if the user id or the offsets are wrong,
+ * or there are no items where the offsets say that there are. */
 static struct span user_items(const int32_t *offsets, const int32_t *items, int32_t user) {
   if (!offsets) return (struct span){NULL, 0};
   if (user < 0) return (struct span){NULL, -1};
   int32_t n = offsets[user + 1] - offsets[user];
-  return (struct span){n > 0 ? items + offsets[user] : NULL, n};
+  if (n <= 0) return (struct span){NULL, n};
+  return items ? (struct span){items + offsets[user], n} : (struct span){NULL, -1};
 }
 
 /* Overwrites the scores of known items with -inf; false on an id out of range or a NaN. */
@@ -143,6 +145,7 @@ static int topk_explain(const float *scores, int64_t cols, int64_t row, int32_t 
 int tkg_metrics_topk(float *scores, int64_t rows, int64_t cols, const int32_t *users,
                      const int32_t *known_offsets, const int32_t *known_items, int k, int32_t *top,
                      float *top_scores) {
+  TKG__NEEDS(((scores || cols <= 0) && top) || rows <= 0, TKG_E_ARGUMENT);
   if (k < 1) return tkg__fail(TKG_E_ARGUMENT, "topk: k is %d, expected 1 or more", k);
   if (rows < 0 || cols < 0 || cols > INT32_MAX)
     return tkg__fail(TKG_E_SHAPE, "topk: scores of %lld x %lld", (long long)rows, (long long)cols);
@@ -261,6 +264,7 @@ static int64_t rank_rows(const struct cuts *c, const int32_t *top, int64_t rows,
 int tkg_metrics_ranking(const int32_t *top, int64_t rows, int k_max, const int32_t *users,
                         const int32_t *test_offsets, const int32_t *test_items, const int32_t *ks,
                         int n_ks, double *sums, int64_t *counted) {
+  TKG__NEEDS(ks && sums && counted && ((top && test_offsets) || rows <= 0), TKG_E_ARGUMENT);
   int status = ranking_check(rows, k_max, ks, n_ks);
   if (status) return status;
   int longest = longest_list(rows, k_max, users, test_offsets, test_items, ks[n_ks - 1]);

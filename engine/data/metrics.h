@@ -1,6 +1,6 @@
 /* Evaluation metrics: AUC for click-through, and the ranking metrics of top-K recommendation.
  *
- * Each function returns a status of errors.def and writes its outputs only on success, except the
+ * Each function returns a tkg_status and writes its outputs only on success, except the
  * `scores` of tkg_metrics_topk. Results do not depend on the number of threads. */
 #ifndef TKG_METRICS_H
 #define TKG_METRICS_H

@@ -117,6 +117,7 @@ static int grow_bytes(tkg_names *t, size_t more) {
 }
 
 int tkg_names_new(tkg_names **out) {
+  TKG__NEEDS(out, TKG_E_ARGUMENT);
   tkg_names *t = *out = calloc(1, sizeof *t);
   if (!t) return no_memory();
   t->capacity = 64;
@@ -143,6 +144,7 @@ void tkg_names_free(tkg_names *t) {
 
 void tkg_names_parts(const tkg_names *t, const void *parts[TKG_NAMES_PARTS],
                      int64_t bytes[TKG_NAMES_PARTS]) {
+  TKG__NEEDS(t && parts && bytes);
   const void *all[] = {t->bytes, t->offsets, t->slots};
   const size_t sizes[] = {t->used, (size_t)t->count * sizeof *t->offsets,
                           t->slot_count * sizeof *t->slots};
@@ -154,6 +156,7 @@ void tkg_names_parts(const tkg_names *t, const void *parts[TKG_NAMES_PARTS],
 
 int tkg_names_of_parts(tkg_names **out, void *const parts[TKG_NAMES_PARTS],
                        const int64_t bytes[TKG_NAMES_PARTS], int32_t count) {
+  TKG__NEEDS(out && parts && bytes, TKG_E_ARGUMENT);
   tkg_names *t = *out = calloc(1, sizeof *t);
   if (!t) return no_memory();
   t->bytes = parts[0];
@@ -166,9 +169,13 @@ int tkg_names_of_parts(tkg_names **out, void *const parts[TKG_NAMES_PARTS],
   return TKG_OK;
 }
 
-double tkg_names_count(const tkg_names *t) { return t->count; }
+double tkg_names_count(const tkg_names *t) {
+  TKG__NEEDS(t, 0);
+  return t->count;
+}
 
 const char *tkg_names_at(const tkg_names *t, int32_t id) {
+  TKG__NEEDS(t, NULL);
   return id >= 0 && id < t->count ? t->bytes + t->offsets[id] : NULL;
 }
 
@@ -177,6 +184,7 @@ static tkg__name name_of(const char *text, size_t length) {
 }
 
 int32_t tkg_names_find(const tkg_names *t, const char *text, size_t length) {
+  TKG__NEEDS(t && (text || length == 0), -1);
   tkg__name name = name_of(text, length);
   uint64_t slot = length > UINT32_MAX ? 0 : t->slots[slot_of(t, &name)];
   return slot ? header_at(t, slot).id : -1;
@@ -212,6 +220,7 @@ static int add(tkg_names *t, tkg__name *n) {
 }
 
 int tkg_names_add(tkg_names *t, const char *text, size_t length, int32_t *id) {
+  TKG__NEEDS(t && id && (text || length == 0), TKG_E_ARGUMENT);
   *id = -1;
   if (length > UINT32_MAX) return tkg__fail(TKG_E_RANGE, "a name of %zu bytes", length);
   tkg__name name = name_of(text, length);

@@ -28,28 +28,35 @@ void tkg_table_free(tkg_table *t) {
   free(t);
 }
 
-double tkg_table_rows(const tkg_table *t) { return (double)t->columns.rows; }
+double tkg_table_rows(const tkg_table *t) {
+  TKG__NEEDS(t, 0);
+  return (double)t->columns.rows;
+}
 
 static tkg__column *column_of(const tkg_table *t, int column) {
   return column >= 0 && column < t->columns.count ? &t->columns.column[column] : NULL;
 }
 
 double tkg_table_extent(const tkg_table *t, int column) {
+  TKG__NEEDS(t, 0);
   const tkg__column *c = column_of(t, column);
   return c ? (double)c->extent : 0;
 }
 
 int32_t *tkg_table_ids(tkg_table *t, int column) {
+  TKG__NEEDS(t, NULL);
   tkg__column *c = column_of(t, column);
   return c && !tkg__has_numbers(c) ? c->ids : NULL;
 }
 
 double *tkg_table_numbers(tkg_table *t, int column) {
+  TKG__NEEDS(t, NULL);
   tkg__column *c = column_of(t, column);
   return c && tkg__has_numbers(c) && !c->unread ? c->numbers : NULL;
 }
 
 void *tkg_table_take(tkg_table *t, int column) {
+  TKG__NEEDS(t, NULL);
   tkg__column *c = column_of(t, column);
   size_t bytes =
       c ? (size_t)t->columns.rows * (tkg__has_numbers(c) ? sizeof(double) : sizeof(int32_t)) : 0;
@@ -62,15 +69,20 @@ void *tkg_table_take(tkg_table *t, int column) {
 }
 
 const char *tkg_table_unread(const tkg_table *t, int column) {
+  TKG__NEEDS(t, NULL);
   const tkg__column *c = column_of(t, column);
   return c ? c->unread : NULL;
 }
 
 double tkg_table_line(const tkg_table *t, int64_t row) {
+  TKG__NEEDS(t, 0);
   return (double)tkg__columns_line(&t->columns, row);
 }
 
-const char *tkg_table_path(const tkg_table *t) { return t->path; }
+const char *tkg_table_path(const tkg_table *t) {
+  TKG__NEEDS(t, NULL);
+  return t->path;
+}
 
 /* ---- opening -------------------------------------------------------------------------------- */
 
@@ -98,6 +110,7 @@ static int open_file(tkg_table **out, const tkg__format *format) {
 
 int tkg_table_open(tkg_table **out, const char *path, const char *kinds, int separator,
                    int64_t skip, tkg_names *const *names) {
+  TKG__NEEDS(out && path && kinds, TKG_E_ARGUMENT);
   const char *rest = strchr(kinds, 'S');
   size_t columns = strlen(kinds);
   *out = NULL;
@@ -119,6 +132,7 @@ int tkg_table_open(tkg_table **out, const char *path, const char *kinds, int sep
 }
 
 int tkg_table_open_ragged(tkg_table **out, const char *path) {
+  TKG__NEEDS(out && path, TKG_E_ARGUMENT);
   *out = NULL;
   tkg__format format = {.path = path, .kinds = "ii", .ragged = 1, .separator = ' ', .rest = -1};
   return open_file(out, &format);
@@ -138,6 +152,7 @@ static void note_extents(tkg__columns *c) {
 }
 
 int tkg_table_more(tkg_table *t, int *more) {
+  TKG__NEEDS(t && more, TKG_E_ARGUMENT);
   *more = 0;
   int status = t->reading ? tkg__reading_step(t->reading, &t->columns, more) : TKG_OK;
   if (status || *more || !t->reading) return status;
@@ -148,13 +163,14 @@ int tkg_table_more(tkg_table *t, int *more) {
 }
 
 double tkg_table_share(const tkg_table *t) {
+  TKG__NEEDS(t, 0);
   return t->reading ? tkg__reading_share(t->reading) : 1;
 }
 
 static int read_all(tkg_table **out, int status) {
   int more = 1;
   while (!status && more) status = tkg_table_more(*out, &more);
-  if (!status) return TKG_OK;
+  if (!status || !out) return status;
   tkg_table_free(*out);
   *out = NULL;
   return status;
@@ -188,6 +204,7 @@ static int find_line(tkg__text *text, tkg__blocks blocks[2], int64_t number, cha
 }
 
 int tkg_file_line(const char *path, int64_t number, char *buffer, size_t size, int *found) {
+  TKG__NEEDS(path && buffer && found, TKG_E_ARGUMENT);
   tkg__text *text;
   tkg__blocks blocks[2] = {{0}, {0}};
   char *line = NULL, *stop = NULL;

@@ -2,6 +2,10 @@
  *
  *     cc train.c $(pkg-config --cflags --libs tinykg) -o train && ./train
  *
+ * Where the library lies in no folder that programs search, as after `make install` below a home,
+ * add -Wl,-rpath,$(pkg-config --variable=libdir tinykg); after one into /usr/local, run `ldconfig`
+ * as root.
+ *
  * 300 users have seen 10 of 200 films each, of one genre of five. A user is what the films they saw
  * are: U = leaky_relu(mean of their films' rows x W), one layer on the graph of users and films. A
  * seen film's score, U[u] . F[i], is trained to be above a drawn one's: the mean of
@@ -18,7 +22,7 @@ enum { F32 = 0, I32 = 1 };
 
 /* Every failure has its message. */
 static void check(int status) {
-  if (status == 0) return;
+  if (status == TKG_OK) return;
   fprintf(stderr, "train: %s\n", tkg_error());
   exit(1);
 }

@@ -89,4 +89,7 @@ int tkg_rank(tkg_engine *engine, const tkg_tensor *const *users, const tkg_tenso
   return divided ? tkg__rank_divided(engine, &r, users, items) : run(engine, &r);
 }
 
-int tkg_ranks(const tkg_engine *engine) { return engine && engine->backend->rank; }
+int tkg_ranks(const tkg_engine *engine) {
+  TKG__NEEDS(engine, 0);
+  return engine->backend->rank != NULL;
+}

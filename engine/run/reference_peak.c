@@ -42,7 +42,7 @@ double tkg_reference_peak(const tkg_step *const *steps, int n) {
   union_of u = {0};
   int status = TKG_OK;
   for (int s = 0; s < n; s++)
-    for (int i = 0; i < steps[s]->cache.count && !status; i++)
+    for (int i = 0; i < (steps[s] ? steps[s]->cache.count : 0) && !status; i++)
       status = add_plan(&u, &steps[s]->cache.plans[i]->program);
   int64_t bytes = u.work;
   for (size_t i = 0; i < u.n; i++) bytes += u.list[i].bytes;

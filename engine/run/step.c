@@ -17,7 +17,7 @@
 #include "tape/clip.h"
 
 int tkg_step_create(tkg_engine *engine, tkg_step **out) {
-  TKG__NEEDS(engine, TKG_E_ARGUMENT);
+  TKG__NEEDS(engine && out, TKG_E_ARGUMENT);
   *out = calloc(1, sizeof **out);
   if (!*out) return tkg__fail(TKG_E_MEMORY, "no memory for a step");
   (*out)->engine = tkg__engine_retain(engine);
@@ -395,20 +395,19 @@ static void count_update(const run *r) {
   if (r->optimizer) r->optimizer->t += 1;
 }
 
-static bool is_node(const tkg_tape *tape, int node) { return node >= 0 && node < tape->n; }
-
 /* Fails if a step cannot run this: values that the tape does not have, or what another engine has
  * recorded or updates. */
 static int check_request(const tkg_step *step, const tkg_tape *tape, const tkg_request *request) {
   const tkg_optimizer *o = request->optimizer;
   const bool other_optimizer = o && o->engine != step->engine;
+  if (tape->ended) return tkg__fail(TKG_E_STALE, "step: the tape has ended: record it anew");
   if (other_optimizer || tape->engine != step->engine)
     return tkg__fail(TKG_E_DEVICE, "%s made on another device than %s, before that was chosen",
                      other_optimizer ? "an optimizer" : "a value", step->engine->backend->name);
-  if (request->loss != -1 && !is_node(tape, request->loss))
+  if (request->loss < -1 || request->loss >= tape->n)
     return tkg__fail(TKG_E_ARGUMENT, "step: the loss, %d, is no value of this tape", request->loss);
   for (int i = 0; i < request->n; i++)
-    if (!is_node(tape, request->outputs[i]))
+    if (request->outputs[i] < 0 || request->outputs[i] >= tape->n)
       return tkg__fail(TKG_E_ARGUMENT, "step: output %d, %d, is no value of this tape", i + 1,
                        request->outputs[i]);
   return TKG_OK;
@@ -423,8 +422,8 @@ static int find_plan(tkg_step *step, tkg_tape *tape, const tkg_request *request,
 
 int tkg_step_run(tkg_step *step, tkg_tape *tape, int loss, tkg_optimizer *optimizer,
                  const int32_t *nodes, int n, tkg_tensor **outputs) {
-  TKG__NEEDS(step && tape, TKG_E_ARGUMENT);
-  const tkg_request request = {loss, optimizer, nodes, n};
+  TKG__NEEDS(step && tape && ((nodes && outputs) || n <= 0), TKG_E_ARGUMENT);
+  const tkg_request request = {loss, optimizer, nodes, n > 0 ? n : 0};
   tkg_plan *plan;
   int status = find_plan(step, tape, &request, &plan);
   if (status) return status;
@@ -447,8 +446,8 @@ int tkg_step_run(tkg_step *step, tkg_tape *tape, int loss, tkg_optimizer *optimi
 
 int tkg_step_plan(tkg_step *step, tkg_tape *tape, int loss, tkg_optimizer *optimizer,
                   const int32_t *nodes, int n) {
-  TKG__NEEDS(step && tape, TKG_E_ARGUMENT);
-  const tkg_request request = {loss, optimizer, nodes, n};
+  TKG__NEEDS(step && tape && (nodes || n <= 0), TKG_E_ARGUMENT);
+  const tkg_request request = {loss, optimizer, nodes, n > 0 ? n : 0};
   tkg_plan *plan;
   return find_plan(step, tape, &request, &plan);
 }
@@ -462,7 +461,8 @@ static int record_updates(tkg_optimizer *o, tkg_tape *tape, tkg_tensor *const *p
   int32_t *gradient = leaf + n + 1;
   int count = 0, status = TKG_OK;
   for (int i = 0; i < n && !status; i++) {
-    if (!parameters[i]->gradient || parameters[i]->frozen) continue;
+    if (!parameters[i]) status = tkg__fail(TKG_E_ARGUMENT, "update: parameter %d is NULL", i + 1);
+    if (status || !parameters[i]->gradient || parameters[i]->frozen) continue;
     if ((status = tkg__optimizer_join_one(o, parameters[i]))) continue;
     leaf[count] = tkg__tape_leaf(tape, parameters[i]);
     gradient[count] = tkg_tape_leaf(tape, parameters[i]->gradient);
@@ -477,7 +477,7 @@ static int record_updates(tkg_optimizer *o, tkg_tape *tape, tkg_tensor *const *p
 }
 
 int tkg_optimizer_update(tkg_optimizer *optimizer, tkg_tensor *const *parameters, int n) {
-  TKG__NEEDS(optimizer, TKG_E_ARGUMENT);
+  TKG__NEEDS(optimizer && (parameters || n <= 0), TKG_E_ARGUMENT);
   if (optimizer->lazy != 0)
     return tkg__fail(TKG_E_ARGUMENT, "update: lazy updates are made within steps alone, where the "
                                      "rows of a batch are known: tk.step(loss, {optimizer = ...})");

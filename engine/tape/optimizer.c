@@ -21,7 +21,7 @@ static uint64_t next_serial(void) {
 }
 
 int tkg_optimizer_create(tkg_engine *engine, const char *kind, tkg_optimizer **out) {
-  TKG__NEEDS(engine && kind, TKG_E_ARGUMENT);
+  TKG__NEEDS(engine && kind && out, TKG_E_ARGUMENT);
   static const struct {
     const char *name;
     int op;
@@ -119,7 +119,7 @@ int tkg_optimizer_set(tkg_optimizer *o, const char *name, double value) {
 }
 
 int tkg_optimizer_get(const tkg_optimizer *o, const char *name, double *value) {
-  TKG__NEEDS(o && name, TKG_E_ARGUMENT);
+  TKG__NEEDS(o && name && value, TKG_E_ARGUMENT);
   tkg_optimizer copy = *o;
   const double *at = option(&copy, name);
   if (!at) return tkg__fail(TKG_E_ARGUMENT, "an optimizer has no option '%s'", name);

@@ -176,8 +176,7 @@ int tkg__shape_reshape(tkg_inference *s) {
     if (s->out->shape[d] == -1 && open < 0)
       open = d;
     else {
-      known *= s->out->shape[d];
-      fits &= s->out->shape[d] >= 0;
+      fits &= s->out->shape[d] >= 0 && !__builtin_mul_overflow(known, s->out->shape[d], &known);
     }
   s->out->dtype = s->in[0]->dtype;
   fits &= open < 0 ? known == all : known > 0 && all % known == 0;
@@ -408,9 +407,23 @@ int tkg__shape_custom_vjp(tkg_inference *s) {
              : tkg__misfit(s, 2, 3, "the second is the gradient of the first");
 }
 
+/* Codes have one of these widths. */
+static int check_bits(const tkg_inference *s) {
+  const int64_t bits = s->out->i[0];
+  if (bits == 8 || bits == 4 || bits == 2 || bits == 1) return TKG_OK;
+  return tkg__fail(TKG_E_ARGUMENT, "%s: %" PRId64 " bits: one of 8, 4, 2, 1", tkg__name_of(s),
+                   bits);
+}
+
 int tkg__shape_encode(tkg_inference *s) {
   s->out->dtype = TKG_CODES;
-  return tkg__shape_same(s);
+  int status = check_bits(s);
+  return status ? status : tkg__shape_same(s);
+}
+
+int tkg__shape_decode(tkg_inference *s) {
+  int status = check_bits(s);
+  return status ? status : tkg__shape_same(s);
 }
 
 int tkg__shape_sign_mask(tkg_inference *s) {

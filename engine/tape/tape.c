@@ -17,7 +17,7 @@ static uint64_t next_generation(void) {
 }
 
 int tkg_tape_create(tkg_engine *engine, tkg_tape **out) {
-  TKG__NEEDS(engine, TKG_E_ARGUMENT);
+  TKG__NEEDS(engine && out, TKG_E_ARGUMENT);
   *out = calloc(1, sizeof **out);
   if (!*out) return tkg__fail(TKG_E_MEMORY, "no memory for a tape");
   (*out)->engine = tkg__engine_retain(engine);
@@ -45,6 +45,7 @@ void tkg_tape_begin(tkg_tape *tape) {
   TKG__NEEDS(tape, );
   if (tape->n > tape->known) tape->known = tape->n;
   tkg__truncate(tape, 0);
+  tape->ended = false;
   tape->generation = next_generation();
   tape->next_stream = 0;
 }
@@ -55,6 +56,7 @@ void tkg_tape_end(tkg_tape *tape) {
     tkg_tensor_release(tape->side[i].tensor);
     tape->side[i].tensor = NULL;
   }
+  tape->ended = true;
   tape->generation = next_generation();
 }
 
@@ -142,14 +144,24 @@ static void set_stream(tkg_tape *tape, tkg_node *node, int op) {
   if (op != TKG_OP_RANDOM || *stream == 0) *stream = tape->next_stream++;
 }
 
+/* Whether it is an op that others than the engine may record; sets a message if not. */
+static bool can_be_recorded(int op) {
+  if (op < 0 || op >= TKG_OP_COUNT) {
+    tkg__say("%d is no op that can be recorded", op);
+    return false;
+  }
+  if (op != TKG_OP_LEAF && op != TKG_OP_WIDEN && op != TKG_OP_EXCHANGE &&
+      !tkg__op_is(op, TKG_UPDATE))
+    return true;
+  tkg__say("%s is no op that can be recorded: the engine does", tkg__ops[op].name);
+  return false;
+}
+
 int tkg_tape_record(tkg_tape *tape, int op, const int32_t *inputs, int n,
                     const tkg_attributes *attributes, const char *where) {
   TKG__NEEDS(tape && (inputs || !n), -1);
   tkg_node node = {0};
-  if (op <= TKG_OP_LEAF || op >= TKG_OP_COUNT || tkg__op_is(op, TKG_UPDATE)) {
-    tkg__say("%d is no op that can be recorded", op);
-    return -1;
-  }
+  if (!can_be_recorded(op)) return -1;
   const bool repeated = is_repeated(tape, op, inputs, n);
   if (!repeated && tape->n < tape->known) tape->known = tape->n;
   if (where && !*where && !repeated) return TKG_NO_LINE;
@@ -242,20 +254,28 @@ int tkg_op_code(const char *name) {
 int tkg_op_count(void) { return TKG_OP_COUNT; }
 const char *tkg_op_name(int op) { return op >= 0 && op < TKG_OP_COUNT ? tkg__ops[op].name : NULL; }
 
-static bool has(const tkg_tape *tape, int node) { return tape && node >= 0 && node < tape->n; }
+/* Whether the tape has this node; sets a message if not. */
+static bool has(const tkg_tape *tape, int node) {
+  if (node >= 0 && node < tape->n) return true;
+  tkg__say("%d is no value of this tape, which has %d", node, tape->n);
+  return false;
+}
 
 int tkg_tape_dtype(const tkg_tape *tape, int node) {
-  TKG__NEEDS(has(tape, node), 0);
+  TKG__NEEDS(tape, 0);
+  if (!has(tape, node)) return 0;
   return tape->nodes[node].dtype;
 }
 
 int tkg_tape_rank(const tkg_tape *tape, int node) {
-  TKG__NEEDS(has(tape, node), 0);
+  TKG__NEEDS(tape, 0);
+  if (!has(tape, node)) return 0;
   return tape->nodes[node].rank;
 }
 
 double tkg_tape_size(const tkg_tape *tape, int node, int dim) {
-  TKG__NEEDS(has(tape, node), 0);
+  TKG__NEEDS(tape, 0);
+  if (!has(tape, node)) return 0;
   const tkg_node *n = &tape->nodes[node];
   if (dim < 0) return (double)tkg__count(n);
   return dim < n->rank ? (double)n->shape[dim] : 1;
@@ -270,7 +290,8 @@ int tkg_tape_set_bits(tkg_tape *tape, int bits) {
 }
 
 int tkg_tape_set_rule(tkg_tape *tape, int node, const char *rule) {
-  TKG__NEEDS(has(tape, node) && rule, TKG_E_ARGUMENT);
+  TKG__NEEDS(tape && rule, TKG_E_ARGUMENT);
+  if (!has(tape, node)) return TKG_E_ARGUMENT;
   static const char *const names[] = {"default", "", "recompute", "mask", "exact", "quantize"};
   for (int r = 0; r < (int)(sizeof names / sizeof *names); r++)
     if (r != TKG_RULE_RESIDENT && strcmp(names[r], rule) == 0) {
@@ -300,7 +321,9 @@ static void move_leaf(const tkg_tape *tape, tkg_tensor *tensor, int from, int to
 }
 
 int tkg_tape_compact(tkg_tape *tape, const int32_t *live, int n, int32_t *renumber) {
-  TKG__NEEDS(tape, TKG_E_ARGUMENT);
+  TKG__NEEDS(tape && (live || n <= 0) && (renumber || tape->n == 0), TKG_E_ARGUMENT);
+  for (int i = 0; i < n; i++)
+    if (live[i] >= 0 && !has(tape, live[i])) return TKG_E_ARGUMENT;
   bool *marks = calloc((size_t)tape->n + 1, sizeof *marks);
   if (!marks) return tkg__fail(TKG_E_MEMORY, "no memory to compact a tape");
   tkg__reach(tape, live, n, true, marks);

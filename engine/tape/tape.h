@@ -19,6 +19,7 @@ struct tkg_tape {
   int n, capacity;
   int known; /* nodes that are, so far, as they were when this tape was recorded before */
   uint64_t generation;
+  bool ended;          /* tkg_tape_end: its leaves are gone */
   int bits;            /* tkg_tape_set_bits */
   int64_t next_stream; /* of random nodes */
   char **lines;        /* every `where` seen, once */

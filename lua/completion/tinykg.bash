@@ -11,93 +11,93 @@ _tinykg() {
         case "$arg" in
             run)
                 cmd="run"
-                opts="$opts -h --help --data --set --data-set --grid --search --bits --budget --sensitivity --rounding --device --seed --threads --jobs --out --extend --checkpoint --resume --from --force --trust --steps --check --profile --tensorboard --quiet --json --report"
+                opts="$opts --data --set --data-set --grid --search --bits --budget --sensitivity --rounding --device --seed --threads --jobs --out --extend --checkpoint --resume --from --force --trust --steps --check --profile --tensorboard --quiet --json --report"
                 break
                 ;;
             memory)
                 cmd="memory"
-                opts="$opts -h --help --data --set --data-set --bits --budget --sensitivity --device-memory --sizes --ranks --rounding --device --threads --seed --traffic --all --json"
+                opts="$opts --data --set --data-set --bits --budget --sensitivity --device-memory --sizes --ranks --rounding --device --threads --seed --traffic --all --json"
                 break
                 ;;
             sensitivity)
                 cmd="sensitivity"
-                opts="$opts -h --help --to --batches --data --trust --device --threads"
+                opts="$opts --to --batches --data --trust --device --threads"
                 break
                 ;;
             runs)
                 cmd="runs"
-                opts="$opts -h --help --json"
+                opts="$opts --json"
                 break
                 ;;
             eval)
                 cmd="eval"
-                opts="$opts -h --help --part --k --users --negatives --data --trust --device --threads --json"
+                opts="$opts --part --k --users --negatives --data --trust --device --threads --json"
                 break
                 ;;
             check)
                 cmd="check"
-                opts="$opts -h --help --data --no-data --json"
+                opts="$opts --data --no-data --json"
                 break
                 ;;
             recommend)
                 cmd="recommend"
-                opts="$opts -h --help --user --new --likes --users -k --exclude --only --all --id -o --data --trust --device --threads --json"
+                opts="$opts --user --new --likes --users -k --exclude --only --all --id -o --data --trust --device --threads --json"
                 break
                 ;;
             similar)
                 cmd="similar"
-                opts="$opts -h --help --item --user -k --id --data --trust --device --threads --json"
+                opts="$opts --item --user -k --id --data --trust --device --threads --json"
                 break
                 ;;
             explain)
                 cmd="explain"
-                opts="$opts -h --help --user --item --paths --length --id --data --trust --device --threads --json"
+                opts="$opts --user --item --paths --length --id --data --trust --device --threads --json"
                 break
                 ;;
             export)
                 cmd="export"
-                opts="$opts -h --help --to --which --only --vectors --data --no-names --trust --device --threads"
+                opts="$opts --to --which --only --vectors --data --no-names --trust --device --threads"
                 break
                 ;;
             report)
                 cmd="report"
-                opts="$opts -h --help -o --output --growth --json"
+                opts="$opts -o --output --growth --json"
                 break
                 ;;
             data)
                 cmd="data"
-                opts="$opts -h --help"
+                opts="$opts"
                 args=("${args[@]:1}")
                 for arg in "${args[@]}"; do
                     case "$arg" in
                         info)
                             cmd="$cmd info"
-                            opts="$opts -h --help --data-set --json"
+                            opts="$opts --data-set --json"
                             break
                             ;;
                         head)
                             cmd="$cmd head"
-                            opts="$opts -h --help -n --data-set --json"
+                            opts="$opts -n --data-set --json"
                             break
                             ;;
                         user)
                             cmd="$cmd user"
-                            opts="$opts -h --help -n --data-set --json --id"
+                            opts="$opts -n --data-set --json --id"
                             break
                             ;;
                         entity)
                             cmd="$cmd entity"
-                            opts="$opts -h --help -n --data-set --json --id"
+                            opts="$opts -n --data-set --json --id"
                             break
                             ;;
                         convert)
                             cmd="$cmd convert"
-                            opts="$opts -h --help --of --data --to --gzip --whole --force --data-set"
+                            opts="$opts --of --data --to --gzip --whole --force --data-set"
                             break
                             ;;
                         demo)
                             cmd="$cmd demo"
-                            opts="$opts -h --help --users --items --seed"
+                            opts="$opts --users --items --seed"
                             break
                             ;;
                     esac
@@ -106,22 +106,22 @@ _tinykg() {
                 ;;
             bench)
                 cmd="bench"
-                opts="$opts -h --help --quick --json --data --device --threads --recipe --set --bits --traffic --steps --out"
+                opts="$opts --quick --json --data --device --threads --recipe --set --bits --traffic --steps --out"
                 break
                 ;;
             demo)
                 cmd="demo"
-                opts="$opts -h --help"
+                opts="$opts"
                 break
                 ;;
             doctor)
                 cmd="doctor"
-                opts="$opts -h --help --ops --json"
+                opts="$opts --ops --json"
                 break
                 ;;
             help)
                 cmd="help"
-                opts="$opts -h --help"
+                opts="$opts"
                 break
                 ;;
         esac
@@ -134,75 +134,75 @@ _tinykg() {
         'run')
             case "$prev" in
                 --data)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
                 --set)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
                 --data-set)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
                 --grid)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
                 --search)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
                 --bits)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
                 --budget)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
                 --sensitivity)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
                 --rounding)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
                 --device)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
                 --seed)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
                 --threads)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
                 --jobs)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
                 --out)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
                 --extend)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
                 --checkpoint)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
                 --from)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
                 --steps)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
             esac
@@ -211,55 +211,55 @@ _tinykg() {
         'memory')
             case "$prev" in
                 --data)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
                 --set)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
                 --data-set)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
                 --bits)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
                 --budget)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
                 --sensitivity)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
                 --device-memory)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
                 --sizes)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
                 --ranks)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
                 --rounding)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
                 --device)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
                 --threads)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
                 --seed)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
             esac
@@ -268,23 +268,23 @@ _tinykg() {
         'sensitivity')
             case "$prev" in
                 --to)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
                 --batches)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
                 --data)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
                 --device)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
                 --threads)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
             esac
@@ -293,31 +293,31 @@ _tinykg() {
         'eval')
             case "$prev" in
                 --part)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
                 --k)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
                 --users)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
                 --negatives)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
                 --data)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
                 --device)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
                 --threads)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
             esac
@@ -326,7 +326,7 @@ _tinykg() {
         'check')
             case "$prev" in
                 --data)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
             esac
@@ -335,43 +335,43 @@ _tinykg() {
         'recommend')
             case "$prev" in
                 --user)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
                 --likes)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
                 --users)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
                 -k)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
                 --exclude)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
                 --only)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
                 -o)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
                 --data)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
                 --device)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
                 --threads)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
             esac
@@ -380,27 +380,27 @@ _tinykg() {
         'similar')
             case "$prev" in
                 --item)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
                 --user)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
                 -k)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
                 --data)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
                 --device)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
                 --threads)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
             esac
@@ -409,31 +409,31 @@ _tinykg() {
         'explain')
             case "$prev" in
                 --user)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
                 --item)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
                 --paths)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
                 --length)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
                 --data)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
                 --device)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
                 --threads)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
             esac
@@ -442,7 +442,7 @@ _tinykg() {
         'export')
             case "$prev" in
                 --to)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
                 --which)
@@ -450,7 +450,7 @@ _tinykg() {
                     return 0
                     ;;
                 --only)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
                 --vectors)
@@ -458,15 +458,15 @@ _tinykg() {
                     return 0
                     ;;
                 --data)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
                 --device)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
                 --threads)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
             esac
@@ -475,11 +475,11 @@ _tinykg() {
         'report')
             case "$prev" in
                 -o|--output)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
                 --growth)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
             esac
@@ -491,7 +491,7 @@ _tinykg() {
         'data info')
             case "$prev" in
                 --data-set)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
             esac
@@ -500,11 +500,11 @@ _tinykg() {
         'data head')
             case "$prev" in
                 -n)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
                 --data-set)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
             esac
@@ -513,11 +513,11 @@ _tinykg() {
         'data user')
             case "$prev" in
                 -n)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
                 --data-set)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
             esac
@@ -526,11 +526,11 @@ _tinykg() {
         'data entity')
             case "$prev" in
                 -n)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
                 --data-set)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
             esac
@@ -539,11 +539,11 @@ _tinykg() {
         'data convert')
             case "$prev" in
                 --of)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
                 --data)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
                 --to)
@@ -551,7 +551,7 @@ _tinykg() {
                     return 0
                     ;;
                 --data-set)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
             esac
@@ -560,15 +560,15 @@ _tinykg() {
         'data demo')
             case "$prev" in
                 --users)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
                 --items)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
                 --seed)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
             esac
@@ -577,39 +577,54 @@ _tinykg() {
         'bench')
             case "$prev" in
                 --data)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
                 --device)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
                 --threads)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
                 --recipe)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
                 --set)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
                 --bits)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
                 --steps)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
                 --out)
-                    COMPREPLY=($(compgen -f -- "$cur"))
+                    COMPREPLY=()
                     return 0
                     ;;
             esac
 
+            ;;
+    esac
+
+    case "$cmd" in
+        'bench')
+            COMPREPLY=($(compgen -W "ops codec step overhead load eval growth ranks all" -- "$cur"))
+            ;;
+        'help')
+            COMPREPLY=($(compgen -W "run memory sensitivity runs eval check recommend similar explain export report data bench demo doctor" -- "$cur"))
+            ;;
+        'memory')
+            COMPREPLY=($(compgen -W "bpr-mf cfkg ckan cke diffkg kgat kgcl kgcn kgin kgnn-ls kgrec ktup lightgcn mcclk mkr ripplenet sgl text-features" -- "$cur"))
+            ;;
+        'run')
+            COMPREPLY=($(compgen -W "bpr-mf cfkg ckan cke diffkg kgat kgcl kgcn kgin kgnn-ls kgrec ktup lightgcn mcclk mkr ripplenet sgl text-features" -- "$cur"))
             ;;
     esac
 

@@ -305,3 +305,7 @@ complete -c tinykg -n '__fish_tinykg_seen_command doctor' -l ops -d 'which op ha
 complete -c tinykg -n '__fish_tinykg_seen_command doctor' -l json -d 'print an object'
 
 complete -c tinykg -n '__fish_tinykg_seen_command help' -s h -l help -d 'Show this help message and exit'
+complete -c tinykg -n '__fish_tinykg_seen_command bench' -a 'ops codec step overhead load eval growth ranks all'
+complete -c tinykg -n '__fish_tinykg_seen_command help' -a 'run memory sensitivity runs eval check recommend similar explain export report data bench demo doctor'
+complete -c tinykg -n '__fish_tinykg_seen_command memory' -a 'bpr-mf cfkg ckan cke diffkg kgat kgcl kgcn kgin kgnn-ls kgrec ktup lightgcn mcclk mkr ripplenet sgl text-features'
+complete -c tinykg -n '__fish_tinykg_seen_command run' -a 'bpr-mf cfkg ckan cke diffkg kgat kgcl kgcn kgin kgnn-ls kgrec ktup lightgcn mcclk mkr ripplenet sgl text-features'

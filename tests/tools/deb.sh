@@ -7,7 +7,8 @@
 # linked by the flags of pkg-config, which name the folder for run time too.
 set -eu
 BUILD=${BUILD:-build} OUT=${OUT:-${BUILD:-build}} MAKE=${MAKE:-make}
-who="${DEBFULLNAME:-$(git log -1 --format=%an)} <${DEBEMAIL:-$(git log -1 --format=%ae)}>"
+who="${DEBFULLNAME:-$(git log -1 --format=%an 2>/dev/null)} <${DEBEMAIL:-$(git log -1 --format=%ae \
+  2>/dev/null)}>" || { echo 'no commit names a maintainer: set DEBFULLNAME and DEBEMAIL' >&2; exit 1; }
 arch=$(dpkg --print-architecture) version=$VERSION-0local1
 top=$OUT/deb root=$OUT/deb/root
 rm -rf "$top" && mkdir -p "$root/DEBIAN" "$top/debian"

@@ -72,6 +72,19 @@ or
 .Pa ~/.cache/tinykg ;
 .Li off
 keeps none. The folder may be deleted at any time.
+.It Ev TINYKG_MPI
+The MPI library of ranks, in place of the one that fits the launcher.
+.It Ev TINYKG_RANKS
+.Li none
+makes each process that a launcher starts one alone.
+.It Ev TINYKG_ISA
+.Li sse2 ,
+.Li avx2
+or
+.Li avx512 :
+vector code of that kind, or of what the processor has, if that is less.
+.It Ev NO_COLOR
+Unless empty, nothing is written in colour.
 .It Ev LUAJIT
 The program that runs Lua,
 .Xr luajit 1
@@ -110,6 +123,11 @@ metrics, memory by kind, bytes kept for backward, times
 .It Pa kept.json
 what is kept for backward, value by value
 .El
+.Pp
+The prompt keeps its history in
+.Pa $XDG_STATE_HOME/tinykg/history
+or
+.Pa ~/.local/state/tinykg/history .
 .Sh EXIT STATUS
 0 when done, 1 when something failed, 2 for wrong usage, 130 when stopped by
 Ctrl\-C and 143 by SIGTERM.

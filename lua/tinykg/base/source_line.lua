@@ -66,8 +66,10 @@ function source_line.handler(e)
   return where and string.format('%s: %s (%s)', where, message, at) or e
 end
 
---- The stack without the library's functions; nil if it is one line, which the message has already.
----@return string?
+local SHOWN = 10 -- lines at either end of a long stack, as after a recursion without end
+
+--- The stack without the library's functions, for a handler of xpcall: after a stack overflow there
+--- is no room for more calls. ---@return string[] lines for source_line.trace_text
 function source_line.trace()
   local lines, level = {}, 3
   while true do
@@ -80,7 +82,16 @@ function source_line.trace()
     end
     level = level + 1
   end
-  return #lines > 1 and table.concat(lines, '\n') or nil
+  return lines
+end
+
+--- The lines of a stack as a text, of a long one both ends; nil if it is one line, which the
+--- message has already. ---@param lines string[]? ---@return string?
+function source_line.trace_text(lines)
+  if not lines or #lines < 2 then return nil end
+  if #lines <= 2 * SHOWN + 1 then return table.concat(lines, '\n') end
+  return ('%s\n  ... %d more calls\n%s'):format(table.concat(lines, '\n', 1, SHOWN),
+    #lines - 2 * SHOWN, table.concat(lines, '\n', #lines - SHOWN + 1))
 end
 
 return source_line

@@ -38,6 +38,7 @@ local function usage()
   add('FILE.lua args...', 'run a Lua file with the engine loaded; - is standard input')
   add('-e CODE', "run a line of Lua; 'tk' is loaded")
   add('[-i FILE.lua|-e CODE]', 'the prompt; -i runs something first')
+  add('--version', 'the version')
   lines[#lines + 1] = ''
   lines[#lines + 1] = 'Example: tinykg run kgcn --data DIR --bits 2'
   lines[#lines + 1] = 'Each command has --help.'
@@ -83,9 +84,9 @@ local function close_to(word)
   if require('tinykg.train.recipe_file').of_name(word) then
     return (' (a recipe is run: tinykg run %s --data DIR)'):format(word)
   end
-  local best = require('tinykg.base.arguments.close_word').of(word, tables.map(COMMANDS, function(c)
-    return c[1]
-  end))
+  local words = tables.map(COMMANDS, function(c) return c[1] end)
+  if word:find('^%-') then words = {'--help', '--version'} end
+  local best = require('tinykg.base.arguments.close_word').of(word, words)
   return best and (": did you mean '%s'? tinykg help lists them"):format(best)
     or '; tinykg help lists them'
 end
@@ -104,7 +105,7 @@ local function run_lua(chunk, ...)
     if type(e) == 'string' then trace = source_line.trace() end
     return source_line.handler(e)
   end, ...)
-  if not ok then leave(message, trace) end
+  if not ok then leave(message, source_line.trace_text(trace)) end
   return result
 end
 
@@ -151,6 +152,17 @@ local function interactive(first, ...)
   prompt(chunk, ...)
 end
 
+--- `help COMMAND ...` is `COMMAND ... --help`: of `data convert`, or of `run kgat`, too.
+local function help(main, topic, ...)
+  if not topic or topic == 'help' then return print(usage()) end
+  if not is_command(topic) then
+    leave{usage = ('help: no command \'%s\'%s'):format(topic, close_to(topic))}
+  end
+  local words = {...}
+  words[#words + 1] = '--help'
+  return main(topic, unpack(words))
+end
+
 local function main(command, ...)
   if not command then
     prompt()
@@ -159,12 +171,7 @@ local function main(command, ...)
   elseif command == '--version' or command == '-v' or command == 'version' then
     print('tinykg ' .. require('tinykg').version)
   elseif command == 'help' then
-    local topic = ...
-    if not topic or topic == 'help' then print(usage()) return end
-    if not is_command(topic) then
-      leave{usage = ('help: no command \'%s\'%s'):format(topic, close_to(topic))}
-    end
-    return main(topic, '--help')
+    return help(main, ...)
   elseif command == '-e' then
     code(...)
   elseif command == '-i' then
@@ -174,7 +181,8 @@ local function main(command, ...)
   elseif command:match('%.lua$') or command == '-' then
     script(command, ...)
   else
-    leave{usage = string.format("no command '%s'%s", command, close_to(command))}
+    local what = command:find('^%-.') and 'option' or 'command'
+    leave{usage = ("no %s '%s'%s"):format(what, command, close_to(command))}
   end
 end
 

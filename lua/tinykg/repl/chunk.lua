@@ -68,7 +68,7 @@ function chunk.run(fn, ...)
   local function finish(ok, ...)
     if ok then return ok, ... end
     runtime.reset()
-    return false, (...), trace
+    return false, (...), source_line.trace_text(trace)
   end
   return finish(interrupt.during(xpcall, fn, function(e)
     if type(e) == 'string' then trace = source_line.trace() end

@@ -5,7 +5,8 @@ local format = require 'tinykg.base.format'
 local must = require 'tinykg.base.must'
 local reflow = require 'tinykg.repl.reflow'
 local show = require 'tinykg.repl.show'
-local sorted_keys = require('tinykg.base.tables').sorted_keys
+local tables = require 'tinykg.base.tables'
+local sorted_keys = tables.sorted_keys
 local tensor = require 'tinykg.engine.tensor'
 local terminal = require 'tinykg.base.terminal'
 
@@ -99,7 +100,15 @@ end
 
 local last_file -- that :load ran
 
+--- A path as it is typed: in quotation marks or not, with ~ for the home folder.
+local function typed_path(text)
+  local path = text:match('^(["\']).*%1$') and text:sub(2, -2) or text
+  local home = os.getenv('HOME')
+  return home and path:gsub('^~/', (home:gsub('%%', '%%%%')) .. '/') or path
+end
+
 function commands.all.load(path)
+  path = typed_path(path)
   if path == '' then error(':load needs the name of a file: :load recipes/kgat.lua', 0) end
   last_file = path
   require('tinykg.base.search_path').add_folder_of(path)
@@ -133,14 +142,17 @@ local ABOUT = {
   who = {'', 'names that you made, with sizes'},
 }
 
+local function line_about(name)
+  return ('  %-15s  %s'):format(':' .. name .. ' ' .. ABOUT[name][1], ABOUT[name][2])
+end
+
 --- A line per command, sorted. ---@return string[]
-function commands.list()
-  local lines = {}
-  for i, name in ipairs(sorted_keys(ABOUT)) do
-    local about = ABOUT[name]
-    lines[i] = ('  %-15s  %s'):format((':' .. name .. ' ' .. about[1]), about[2])
-  end
-  return lines
+function commands.list() return tables.map(sorted_keys(ABOUT), line_about) end
+
+--- The line about ':time'; nil if that is no command. ---@return string?
+function commands.about(word)
+  local name = word:match('^:%s*(%a+)$')
+  return name and ABOUT[name] and line_about(name)
 end
 
 --- Runs a line such as ':time f(x)'. A name can be shortened as long as it is unique.

@@ -185,6 +185,7 @@ end
 ---@return string? message
 function help.on(expression)
   local name = expression:match('^%s*(.-)[%s;]*$')
+  if name:find('^[%a_]') then name = name:gsub('[%s.:]+$', '') end
   if name:find('^[%a_]') then name = name:gsub('%s*%b()$', ''):gsub('[%s()]*$', '') end
   local fn, message = loadstring('return ' .. name:gsub(':([%a_][%w_]*)$', '.%1'), '=?')
   if not fn then return nil, (message:gsub('^%?:1: ', '? ' .. name .. ': ')) end

@@ -25,12 +25,19 @@ end
 --- An error as text.
 local function error_text(message, trace)
   if type(message) == 'table' and message.usage then message = message.usage end
-  message = type(message) == 'string' and hints.explain(message) or show.value(message)
+  if type(message) == 'string' then
+    message = hints.explain(message)
+  else -- its own __tostring may fail
+    local ok, text = pcall(show.value, message)
+    message = ok and text or 'an error that cannot be shown: ' .. tostring(text)
+  end
   return format.lines(trace and message .. '\n' .. trace or message)
 end
 
 local function explain(topic)
   if topic == '' then return commands.all.help() end
+  local about = commands.about(topic)
+  if about then return print(about) end
   print((must(help.on(topic))))
 end
 
@@ -41,9 +48,15 @@ local function word_command(text)
   if (word == 'exit' or word == 'quit') and _G[word] == nil then return 'quit' end
 end
 
+--- What help is asked for: `? x`, or `help x`, which is no Lua; nil if none is.
+local function topic_of(text)
+  local word = _G.help == repl.help and text:match('^%s*help%s+([%a_:][%w_.:]*)%s*$')
+  return word or text:match('^%s*%?%s*(.-)%s*$')
+end
+
 --- Runs a line that is not Lua. ---@return boolean? handled ---@return boolean? quit
 local function special(text)
-  local topic = text:match('^%s*%?%s*(.-)%s*$')
+  local topic = topic_of(text)
   if topic then return true, explain(topic) end
   if text:find('^%s*:[^:]') or text:find('^%s*:$') then return true, commands.run(text) end
   local name = word_command(text)

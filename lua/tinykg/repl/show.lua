@@ -10,6 +10,12 @@ local DEPTH = 2    -- levels of tables that are shown
 local ITEMS = 40   -- entries of one table
 local STRING = 60  -- characters of a string within a table
 
+--- Whether a value says itself what it is: a metatable may be hidden by any value.
+local function has_text(value)
+  local meta = getmetatable(value)
+  return type(meta) == 'table' and meta.__tostring ~= nil
+end
+
 local function escaped(bytes)
   return (bytes:gsub('.', function(c) return ('\\%d'):format(c:byte()) end))
 end
@@ -37,8 +43,8 @@ local function brief(value)
     return quoted(#value > STRING and value:sub(1, STRING - 3) .. '...' or value)
   elseif kind == 'number' then
     return number(value)
-  elseif kind == 'function' then
-    return (described_function(value)) or 'function'
+  elseif kind == 'function' or comments.call_of(value) then
+    return (described_function(comments.call_of(value) or value)) or 'function'
   elseif tensor.is(value) then
     return show.kind(value)
   end
@@ -81,8 +87,13 @@ local function laid_out(items, listed, indent)
   return '{\n' .. table.concat(lines, '\n') .. '\n' .. indent .. '}'
 end
 
+--- The keys behind the list, sorted. A module is asked for parts that it loads when they are used,
+--- so that they are there.
 local function keys_of(t, listed)
-  local keys = {}
+  local keys, meta = {}, getmetatable(t)
+  for _, name in ipairs(type(meta) == 'table' and rawget(meta, '__fields') or {}) do
+    local _ = t[name]
+  end
   for key in pairs(t) do
     if not (type(key) == 'number' and key >= 1 and key <= listed and key % 1 == 0) then
       keys[#keys + 1] = key
@@ -100,7 +111,8 @@ local function table_text(t, depth, indent, above)
   local items, left = {}, ITEMS
   local function add(value, before)
     if left > 0 then
-      local opened = type(value) == 'table' and not (getmetatable(value) or {}).__tostring
+      local opened = type(value) == 'table' and not has_text(value)
+        and not comments.call_of(value)
       items[#items + 1] = before
         .. (opened and table_text(value, depth - 1, indent .. '  ', above) or brief(value))
     end
@@ -121,7 +133,7 @@ end
 function show.kind(value)
   if tensor.is(value) then
     return value:dtype() .. ' [' .. table.concat(value:size(), ', ') .. ']'
-  elseif type(value) == 'table' and not (getmetatable(value) or {}).__tostring then
+  elseif type(value) == 'table' and not has_text(value) then
     local n = 0
     for _ in pairs(value) do n = n + 1 end
     return 'table of ' .. n
@@ -146,7 +158,7 @@ function show.value(value, name)
     local line, source = described_function(call, name)
     return line and line .. '  ' .. source or (name or 'function') .. ": a function of Lua's own"
   end
-  if type(value) == 'table' and not (getmetatable(value) or {}).__tostring then
+  if type(value) == 'table' and not has_text(value) then
     return table_text(value, DEPTH, '', {})
   end
   return format.lines(tostring(value))

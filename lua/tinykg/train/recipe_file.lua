@@ -31,8 +31,8 @@ function recipe_file.locate(path)
   return is_file(path) and path or is_file(along) and along or recipe_file.of_name(path) or path
 end
 
---- The names of tinykg's own recipes, sorted.
-local function own_names()
+--- The names of tinykg's own recipes, sorted. ---@return string[]
+function recipe_file.names()
   local ok, list = pcall(folder_entries, recipe_file.along('recipes'))
   return tables.map(ok and list or {}, function(file) return file:match('^(.*)%.lua$') end)
 end
@@ -43,9 +43,9 @@ local function missing(path)
     return path .. ': is a folder, not a recipe\'s file'
   end
   local name = path:match('[^/]*$'):gsub('%.lua$', '')
-  local hint = close_word.hint(name, own_names())
+  local hint = close_word.hint(name, recipe_file.names())
   return ('%s: no such recipe%s'):format(path, hint ~= '' and hint
-    or '; tinykg has ' .. table.concat(own_names(), ' '))
+    or '; tinykg has ' .. table.concat(recipe_file.names(), ' '))
 end
 
 local function text_of(path)

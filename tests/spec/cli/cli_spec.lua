@@ -23,6 +23,9 @@ describe('the command line', function()
     local text = prints('run recipes/kgcn.lua --help')
     assert.matches('neighbors +8', text)
     assert.matches('movie .*batch_size=65536', text)
+    assert.equal(prints('data convert --help'), prints('help data convert'))
+    assert.equal(text, prints('help run recipes/kgcn.lua'))
+    assert.matches('\n  tinykg %-%-version +the version\n', out)
   end)
 
   it('runs its own recipes by name, from any folder; a file of that name comes first', function()
@@ -213,6 +216,7 @@ describe('the command line', function()
     refuses('evla runs', 2, "no command 'evla': did you mean 'eval'%?")
     refuses('data inf x', 2, "unknown command 'inf': did you mean 'info'%? See %-%-help")
     refuses('help rnu', 2, "no command 'rnu': did you mean 'run'%?")
+    refuses('--verison', 2, "no option '%-%-verison': did you mean '%-%-version'%?")
     refuses('kgcn', 2, "no command 'kgcn' %(a recipe is run: tinykg run kgcn ")
     refuses('recipes/kgcn.lua', 2, 'recipes/kgcn.lua is a recipe: tinykg run recipes/kgcn.lua')
     refuses('run', 2, 'recipe')
@@ -337,6 +341,11 @@ describe('the command line', function()
     refuses(common .. '--report', 2, 'without %-%-report')
   end)
 
+  it('says that LuaJIT is missing', function()
+    shell.gives(1, 'LUAJIT=nosuch ./tinykg doctor', '^tinykg: there is no nosuch here, which ' ..
+                'runs it: apt%-get install luajit[^\n]*\n$')
+  end)
+
   it('says why the engine cannot be opened', function()
     shell.gives(1, "TINYKG_DEVICE=nosuch ./tinykg -e 'print(1)'",
                 "^tinykg: device 'nosuch' is not one of auto")
@@ -348,5 +357,8 @@ describe('the command line', function()
       or 'not found; only data convert %-%-gzip needs it'
     assert.matches('\n  zlib +' .. zlib, prints('doctor'))
     refuses('doctor --opps', 2, "did you mean '%-%-ops'")
+    shell.gives(0, 'env -u TINYKG_CACHE -u XDG_CACHE_HOME HOME=/dev/null ./tinykg doctor',
+                '\n  cache +/dev/null/.cache/tinykg: 0 data sets, 0 B; no more can be written: ' ..
+                '/dev/null is not a folder\n')
   end)
 end)

@@ -97,6 +97,48 @@ describe('make install', function()
     assert.same({}, all_files(other))
   end)
 
+  it('writes whole paths, and refuses others before it does anything', function()
+    for _, prefix in ipairs{'~/mine', 'mine', './mine'} do
+      shell.gives(2, ("make --no-print-directory -s check-folders PREFIX='%s'"):format(prefix),
+                  "^'" .. prefix .. "/bin' does not begin with /: PREFIX")
+    end
+    shell.gives(2, 'make --no-print-directory -s check-folders HOMEDIR="$PWD"',
+                '^HOMEDIR is this tree itself')
+    assert.is_nil(lfs.attributes(home .. '/~'))
+  end)
+
+  it('can be read by others, whatever the umask, in folders with blanks', function()
+    local other = fixtures.dir() .. '/my programs'
+    succeeds(home, ("sh -c 'umask 077; make --no-print-directory -s install-built " ..
+                    "BUILD=%s PREFIX=\"%s\"'"):format(build, other))
+    assert.equal('', succeeds(elsewhere, ("find '%s' -not -type l -not -perm -444"):format(other)))
+    assert.equal('tinykg ' .. version() .. '\n',
+      succeeds(elsewhere, ("'%s/bin/tinykg' --version"):format(other)))
+    if not fixtures.has_tool('pkg-config') then return end
+    local flags = succeeds(elsewhere, ("env PKG_CONFIG_PATH='%s/lib/pkgconfig' pkg-config " ..
+                                       '--cflags tinykg'):format(other))
+    assert.equal('-I' .. other:gsub(' ', '\\ ') .. '/include\n', (flags:gsub(' +\n', '\n')))
+    local moved = fixtures.dir() .. '/moved'
+    assert(os.rename(other, moved))
+    assert.matches('-I' .. moved .. '/include', succeeds(elsewhere, ("env PKG_CONFIG_PATH=" ..
+      '%s/lib/pkgconfig pkg-config --define-prefix --cflags tinykg'):format(moved)), 1, true)
+  end)
+
+  it('finds its version where the tree lies in a folder with a blank', function()
+    local tree = fixtures.dir() .. '/my tree'
+    for _, path in ipairs{'Makefile', 'engine/tinykg.h', 'kernels/build.mk',
+                          'tests/faults/build.mk', 'tests/tools/packages.mk'} do
+      succeeds(home, ("install -D '%s' '%s/%s'"):format(path, tree, path))
+    end
+    local text = succeeds("'" .. tree .. "'", 'make -n --no-print-directory uninstall')
+    assert.matches('libtinykg%.so%.%d+', text)
+    assert.is_nil(text:find('sed:', 1, true))
+    text = shell.gives(2, "env -u MAKEFLAGS GIT_DIR=/dev/null make -s dist", nil,
+                       "'" .. tree .. "'")
+    assert.matches('^make dist packs a commit: this tree is no git repository', text)
+    assert.is_nil(lfs.attributes(tree .. '/build/tinykg-' .. version() .. '.tar.gz'))
+  end)
+
   -- The C API: headers, library and pkg-config file are enough for a program in C or C++.
   local function compiles(compiler)
     if not fixtures.has_tool(compiler:match('%S+')) then return pending('no ' .. compiler) end
@@ -167,6 +209,11 @@ describe('make install', function()
     assert.equal('--tensorboard\n', completed('tinykg', 'run', '--te'))
     assert.equal('--whole\n', completed('tinykg', 'data', 'convert', '--wh'))
     assert.equal('users items both\n', completed('tinykg', 'export', '--vectors', ''))
+    assert.equal('data\n', completed('tinykg', 'help', 'da'))
+    assert.equal('kgin\n', completed('tinykg', 'run', 'kgi'))
+    assert.equal('step\n', completed('tinykg', 'bench', 'st'))
+    fixtures.write(elsewhere .. '/my films', '')
+    assert.equal('\n', completed('tinykg', 'run', '--data', 'my')) -- bash's own knows blanks
   end)
 
   it('has one version: the header\'s in the rockspec and the changelog', function()
@@ -206,9 +253,11 @@ describe('make install', function()
     end
   end)
 
-  it('is undone by make uninstall', function()
+  it('is undone by make uninstall, but for what it did not put there', function()
     assert.is_true(#all_files(dest) > 50)
+    assert(lfs.mkdir(dest .. '/usr/lib/tinykg/runs'))
+    fixtures.write(dest .. '/usr/lib/tinykg/runs/mine', 'mine')
     make('uninstall', dest)
-    assert.same({}, all_files(dest))
+    assert.same({'./usr/lib/tinykg/runs/mine'}, all_files(dest))
   end)
 end)

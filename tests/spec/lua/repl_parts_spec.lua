@@ -173,6 +173,17 @@ describe('values as text', function()
     assert.equal(tostring(tk.ones(2)), show.value(tk.ones(2)))
     assert.matches('^function tk%.graph%(', show.value(tk.graph, 'tk.graph'))
     assert.matches('^function tk%.randn%(', show.value(tk.randn, 'tk.randn'))
+    local class = {make = function() end}
+    class.__index = class
+    assert.equal('{x = 1}', show.value(setmetatable({x = 1}, class)))
+    assert.equal('{{1}}', show.value{setmetatable({1}, {__metatable = true})})
+  end)
+
+  it('have all parts of a module, those too that are loaded when they are used', function()
+    local text = show.value(tk)
+    assert.matches('\n  data = {', text)
+    assert.matches('\n  load = function load%(path%),', text)
+    assert.matches('\n  graph = function make%(', text)
   end)
 end)
 

@@ -145,7 +145,8 @@ function comments.origin(fn) return stands_for[fn] or fn end
 --- nil for other values. ---@param value any ---@return function?
 function comments.call_of(value)
   local meta = type(value) == 'table' and getmetatable(value)
-  return type(meta) == 'table' and rawget(meta, 'make') or nil
+  local make = type(meta) == 'table' and rawget(meta, '__call') and rawget(meta, 'make')
+  return type(make) == 'function' and make or nil
 end
 
 --- Describes a Lua function: {name, method, signature, text, params, returns, source}. `text` is

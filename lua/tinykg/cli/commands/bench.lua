@@ -1,4 +1,6 @@
 --- tinykg bench: speed on this machine, as ratios.
+local atomic_file = require 'tinykg.base.atomic_file'
+local must = require 'tinykg.base.must'
 local tables = require 'tinykg.base.tables'
 local options = require 'tinykg.cli.options'
 local run_args = require 'tinykg.cli.run_args'
@@ -47,6 +49,20 @@ local function settings_of(a)
           out = a.out, steps = a.steps and options.whole(a.steps, '--steps', 1)}
 end
 
+-- Options that are of one part.
+local OF_PART = {recipe = 'step', set = 'step', bits = 'step', steps = 'step', out = 'growth'}
+
+--- Refuses an option of a part that is not measured.
+local function check_options(a, parts)
+  for _, name in ipairs(tables.sorted_keys(OF_PART)) do
+    local value = a[name]
+    local given = value ~= nil and (type(value) ~= 'table' or #value > 0)
+    if given and not tables.any(parts, function(part) return part == OF_PART[name] end) then
+      options.usage('--%s: it is of %s', name, OF_PART[name])
+    end
+  end
+end
+
 local function parts_of(given, traffic)
   if traffic then
     local other = tables.any(given, function(part) return part ~= 'step' end)
@@ -59,7 +75,9 @@ end
 
 return function(...)
   local a = options.parse(parser(), ...)
-  local settings = settings_of(a)
+  local settings, parts = settings_of(a), parts_of(a.part, a.traffic)
+  check_options(a, parts)
+  if a.out then must(atomic_file.mkdirs(a.out)) end -- not after minutes
   run_args.set_engine(a)
-  require('tinykg.bench').run(parts_of(a.part, a.traffic), settings)
+  require('tinykg.bench').run(parts, settings)
 end

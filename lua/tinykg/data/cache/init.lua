@@ -183,6 +183,16 @@ function cache.load(dir, options, parse)
   return set
 end
 
+--- Why nothing can be written into a folder that is there or is to be made; nil if it can be.
+local function why_not_written(folder)
+  local at = folder
+  while at and not lfs.attributes(at, 'mode') do at = at:match('^(/.*)/') or at:match('^/') end
+  if not at then return nil end
+  if lfs.attributes(at, 'mode') ~= 'directory' then return at .. ' is not a folder' end
+  local ok, message = require('posix.unistd').access(at, 'wx')
+  return not ok and message or nil
+end
+
 --- A line about the cache: where it is, how many sets it has and their bytes.
 ---@return string
 function cache.describe()
@@ -194,7 +204,9 @@ function cache.describe()
       sets, bytes = sets + 1, bytes + (lfs.attributes(folder .. '/' .. name, 'size') or 0)
     end
   end
-  return ('%s: %s, %s'):format(folder, format.count(sets, 'data set'), format.bytes(bytes))
+  local off = why_not_written(folder)
+  return ('%s: %s, %s%s'):format(folder, format.count(sets, 'data set'), format.bytes(bytes),
+                                 off and '; no more can be written: ' .. off or '')
 end
 
 return cache
