@@ -274,6 +274,15 @@ local function tell_each(o, users, count, k_max, top)
   end
 end
 
+local LISTED = 2 ^ 23 -- entries of lists in memory at once, 64 MiB, where 256 users have no more
+
+-- Users of a block: those given, or, where `top` lists so many items, fewer. The CPU ranks 256
+-- together, so that their lists have the same bits.
+local function users_at_once(o, k_max)
+  if not o.top then return o.block end
+  return math.min(o.block, 256 * math.max(1, math.floor(LISTED / k_max / 256)))
+end
+
 local GATHERED = 2 ^ 20 -- entries of lists that a rank makes between two exchanges, about
 
 -- How many blocks lie between two exchanges of ranks: 1 without others.
@@ -314,10 +323,11 @@ end
 -- Sums over all users, in their order, so that they are the same bits for any number of ranks.
 -- `score` and `top` are called outside of any pcall, so that their errors keep their line.
 local function sum_blocks(o)
-  local k_max, most = math.min(o.k[#o.k], o.items), math.min(o.block, o.n) -- no list has more
+  local k_max = math.min(o.k[#o.k], o.items) -- no list has more
+  o.block = users_at_once(o, k_max)
   local blocks, round = math.ceil(o.n / o.block), blocks_per_round(o, k_max)
   local top = int32s(math.min(math.min(round, blocks) * o.block, o.n) * k_max)
-  local best = o.top and floats(most * k_max)
+  local best = o.top and floats(math.min(o.block, o.n) * k_max)
   local sums, counted = doubles(#o.k * #metrics.names), ffi.new('int64_t[1]')
   for block = 0, blocks - 1, round do
     local first, n = block * o.block, math.min(round, blocks - block)

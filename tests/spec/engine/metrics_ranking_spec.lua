@@ -388,6 +388,26 @@ describe('metrics.ranking', function()
     end
   end)
 
+  it('lists for fewer users at once where lists are long, with the same result', function()
+    local users, items, counts, offsets, taken = 700, 60000, {}, { 0 }, {}
+    for u = 1, users do offsets[u + 1], taken[u] = u, u end
+    local function ndcg(k)
+      counts = {}
+      local list = {}
+      for u = 0, users - 1 do list[u + 1] = u end
+      return metrics.ranking { users = list, items = items, k = k, block = 4096,
+        test = { offsets = offsets, items = taken, n = users },
+        top = function(_, count, length, top, best)
+          counts[#counts + 1] = count
+          for i = 0, count * length - 1 do top[i], best[i] = i % length, -(i % length) end
+        end }['ndcg@20']
+    end
+    local short = ndcg { 20 }
+    assert.same({ 700 }, counts)
+    assert.equal(short, ndcg { 20, 50000 })
+    assert.same({ 256, 256, 188 }, counts)
+  end)
+
   it('counts lists that are shorter than a user\'s test items', function()
     local sums, counted = ffi.new('double[8]'), ffi.new('int64_t[1]')
     assert.equal(0, lib.tkg_metrics_ranking(ints { 4, 0 }, 1, 2, nil, ints { 0, 3 },
