@@ -28,11 +28,18 @@ static int begin(const tkg_tensor *tensor, rows *r) {
 
 static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
+/* Reads this rank's columns from row `first` on. */
+static int read_own(const tkg_tensor *tensor, const rows *r, int64_t first, int64_t bytes) {
+  const tkg_backend *backend = tensor->engine->backend;
+  const float *from = (const float *)tensor->data + first * r->own;
+  return tkg__keep_backend_message(backend, backend->read(r->mine, from, bytes));
+}
+
 /* Fetches rows first..first+n-1 of all ranks. */
 static int fetch(const tkg_tensor *tensor, const rows *r, int64_t first, int64_t n) {
   const tkg_engine *engine = tensor->engine;
   const int64_t bytes = n * r->own * (int64_t)sizeof(float);
-  int status = engine->backend->read(r->mine, (const float *)tensor->data + first * r->own, bytes);
+  const int status = read_own(tensor, r, first, bytes);
   if (status) return status;
   if (engine->collective) return tkg__all_gather_equal(engine->collective, r->mine, r->all, bytes);
   memset(r->all, 0, (size_t)(bytes * engine->ranks)); /* ranks that are only planned for */
@@ -69,14 +76,14 @@ int tkg__write_columns(tkg_tensor *tensor, const float *from, int64_t first, int
   const int64_t begin_own = tensor->engine->rank * r.own;
   for (int64_t row = first / r.cols; row < end && count > 0 && !status; row += r.count) {
     const int64_t n = smaller(r.count, end - row);
-    float *own = (float *)tensor->data + row * r.own;
-    status = backend->read(r.mine, own, n * r.own * (int64_t)sizeof(float));
+    const int64_t bytes = n * r.own * (int64_t)sizeof(float);
+    status = read_own(tensor, &r, row, bytes);
     for (int64_t i = 0; i < n * r.own && !status; i++) {
       const int64_t at = (row + i / r.own) * r.cols + begin_own + i % r.own - first;
       if (at >= 0 && at < count) r.mine[i] = from[at];
     }
     if (!status) tkg__replace_odd_nans((char *)r.mine, n * r.own);
-    if (!status) backend->write(own, r.mine, n * r.own * (int64_t)sizeof(float));
+    if (!status) backend->write((float *)tensor->data + row * r.own, r.mine, bytes);
   }
   free(r.mine);
   return status;

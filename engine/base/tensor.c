@@ -224,13 +224,15 @@ int tkg_tensor_read(const tkg_tensor *tensor, void *to, int64_t first, int64_t c
   if (status) return status;
   const tkg_backend *backend = tensor->engine->backend;
   const bool half = tensor->shape.dtype == TKG_BF16;
-  if (tensor->divided)
+  if (tensor->divided) {
     status = tkg__read_columns(tensor, to, first, count);
-  else
+  } else {
     status = half ? read_halves(backend, to, (const uint16_t *)tensor->data + first, count)
                   : backend->read(to, (const char *)tensor->data + 4 * first, 4 * count);
+    tkg__keep_backend_message(backend, status);
+  }
   if (!status && tensor->shape.dtype != TKG_I32) tkg__replace_odd_nans(to, count);
-  return tkg__keep_backend_message(backend, status);
+  return status;
 }
 
 /* Copies floats between tensors of 32 and of 16 bits. */

@@ -1,5 +1,6 @@
 -- Collective operations among processes that a launcher has started, and what happens when one of
 -- them fails.
+local emulation = require 'tests.support.emulation'
 local fixtures = require 'tests.support.fixtures'
 local mpi = require 'tests.support.mpi'
 local shell = require 'tests.support.shell'
@@ -28,9 +29,9 @@ describe('ranks', function()
   end
 
   --- Runs a Lua program on three ranks. ---@return integer status, string[] lines tinykg's own
-  local function run(program)
+  local function run(program, device)
     local path = fixtures.dir{['x.lua'] = program} .. '/x.lua'
-    local code, text = shell.sh(mpi.tinykg(3, path))
+    local code, text = shell.sh('TINYKG_DEVICE=' .. (device or 'cpu') .. ' ' .. mpi.tinykg(3, path))
     local lines = {}
     for line in text:gmatch('[^\n]+') do
       local is_mpirun = line:find '^%d%. ' -- 'There are three reasons': a list
@@ -55,31 +56,42 @@ describe('ranks', function()
     end
   end)
 
+  --- What three ranks say that do something else after a step that divides a table among them.
+  local function part(what, device)
+    local code, lines = run([[
+      local tk = require 'tinykg'
+      tk.seed(1)
+      local N, h, t = 2 ^ 14, {}, {}
+      for k = 1, N do h[k], t[k] = k - 1, k * 7919 % N end
+      local g, w = tk.graph{head = h, tail = t, nodes = N}, tk.parameter(tk.randn(N, 48))
+      local step = tk.step(function(ids)
+        return g:aggregate(g:aggregate(w)):gather(ids):square():sum()
+      end, {optimizer = tk.optim.adam{lr = .01}})
+      step(tk.ids{1, 2})
+    ]] .. what, device)
+    assert.equal(1, code)
+    assert.equal(1, #lines, table.concat(lines, '\n'))
+    assert.matches('x.lua:%d+: rank %d does something else at this point: all ranks run the same',
+                   lines[1])
+  end
+
   it('end with one message where they do not do the same, and read no wrong numbers', function()
     if not mpi.first then return pending(mpi.MISSING) end
-    for _, what in ipairs{ -- what they do after a step that divides a table among them
+    for _, what in ipairs{
       'if tk.rank() == 0 then print(w:sum():item()) end',
       'if tk.rank() == 1 then print(w:sum():item()) end',
       "if tk.rank() == 0 then tk.save('x.npz', {w = w}) end",
       'if tk.rank() == 2 then step(tk.ids{1, 2}) end',
       'step(tk.ids(tk.rank() == 0 and {1, 2} or {1, 2, 3}))',
       'if tk.rank() == 1 then os.exit(0) end step(tk.ids{1, 2})'} do
-      local code, lines = run([[
-        local tk = require 'tinykg'
-        tk.seed(1)
-        local N, h, t = 2 ^ 14, {}, {}
-        for k = 1, N do h[k], t[k] = k - 1, k * 7919 % N end
-        local g, w = tk.graph{head = h, tail = t, nodes = N}, tk.parameter(tk.randn(N, 48))
-        local step = tk.step(function(ids)
-          return g:aggregate(g:aggregate(w)):gather(ids):square():sum()
-        end, {optimizer = tk.optim.adam{lr = .01}})
-        step(tk.ids{1, 2})
-      ]] .. what)
-      assert.equal(1, code)
-      assert.equal(1, #lines, table.concat(lines, '\n'))
-      assert.matches('x.lua:%d+: rank %d does something else at this point: all ranks run the same',
-                     lines[1])
+      part(what)
     end
+  end)
+
+  it('say so on a GPU too', function()
+    if not mpi.first then return pending(mpi.MISSING) end
+    if not emulation.is_there() then return pending('the emulated GPU is not built') end
+    part('if tk.rank() == 0 then w:totable() end', 'emu')
   end)
 
   it('take no message of another number or length for theirs', function()
