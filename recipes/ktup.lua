@@ -55,9 +55,8 @@ function KTUP:loss(batch)
 end
 
 --- Triples nearer by a margin than those with another head or tail, relations on their hyperplanes,
---- norms of at most 1: sums (knowledgable_recommendation.py:346-383). Triples are read from the
---- head or, as inverses, from the tail; the other end is sampled. What has gradient 0 goes on by
---- Adam's momentum, as in PyTorch 0.3, whose zero_grad leaves zeros (365).
+--- norms of at most 1: sums (knowledgable_recommendation.py:346-383). Triples are read from an end,
+--- the other is sampled. zero_grad of PyTorch 0.3 leaves zeros (365), so Adam moves all on.
 function KTUP:kg_loss(batch)
   local from, to = self.entities:gather(batch.heads), self.entities:gather(batch.tails)
   local sampled, by = self.entities:gather(batch.negatives), self.base:gather(batch.relations)
@@ -68,7 +67,8 @@ function KTUP:kg_loss(batch)
   local loss = ((distance(to) - distance(sampled) + self.margin):relu():sum() + longer(from) * 2
     + longer(to) + longer(sampled) + (longer(r) + orthogonal(r, norm)) * 2) * self.kg_weight
   if self.lazy then return loss end
-  return loss + tk.loss.l2(self.users, self.items, self.preferences, self.preference_norms) * 0
+  return loss
+    + tk.loss.zero(self.row, self.users, self.items, self.preferences, self.preference_norms)
 end
 
 --- Of ten steps, joint_ratio are of interactions (knowledgable_recommendation.py:209, 320, 347).
@@ -112,9 +112,9 @@ return tk.recipe{
     return setmetatable({
       kg = tk.graph(data, {inverse = true}), distance = o.distance, induction = o.induction,
       margin = o.margin, kg_weight = o.kg_weight, lazy = o.optimizer_lazy, base = tk.ids(base),
-      direction = tk.tensor(sign), users = unit(data.users), items = unit(data.items),
-      entities = unit(data.entities), relations = unit(n), relation_norms = unit(n),
-      preferences = unit(n), preference_norms = unit(n),
+      direction = tk.tensor(sign), row = tk.ids{0}, users = unit(data.users),
+      items = unit(data.items), entities = unit(data.entities), relations = unit(n),
+      relation_norms = unit(n), preferences = unit(n), preference_norms = unit(n),
     }, KTUP)
   end,
 }

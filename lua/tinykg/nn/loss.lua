@@ -122,6 +122,17 @@ function loss.l2(...)
   return (sum or ops.full(0)) * 0.5
 end
 
+--- 0, whose gradient is 0 in some rows of each of these parameters: in a step that does not read
+--- them otherwise Adam goes on with them, by their momentum, as with PyTorch before 2.0, whose
+--- zero_grad left zeros. No gradient of a whole table is made. With lazy updates those rows move.
+---@param rows Tensor int32 [n], ids of rows that all have; one is enough
+---@param ... Tensor ---@return Tensor a number
+function loss.zero(rows, ...)
+  local sum = ops.full(0)
+  for _, t in ipairs{...} do sum = sum + t:gather(rows):sum() end
+  return sum * 0
+end
+
 --- Softmax cross-entropy: mean of -log softmax(logits)[id].
 ---@param logits Tensor [n, classes] ---@param ids Tensor int32 [n] ---@return Tensor a number
 function loss.softmax(logits, ids)

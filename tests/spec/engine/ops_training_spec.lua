@@ -347,6 +347,21 @@ describe('optimizer', function()
     assert.same({}, none:totable())
   end)
 
+  it('goes on by momentum with gradient 0, which takes one row of a table', function()
+    local table_, other, row = tk.parameter(tk.ones(4000, 16)), tk.parameter(tk.ones(2)), tk.ids{0}
+    local adam = tk.optim.adam{lr = 0.1}
+    tk.step(function() return table_:sum() + other:sum() end, {optimizer = adam})()
+    near({0.9}, {table_:totable()[3000][16]}, 1e-6, 'read')
+    local step = tk.step(function() return tk.loss.zero(row, table_, other) end, {optimizer = adam})
+    assert.equal(0, step())
+    local moment, variance = 0.09 / (1 - 0.9 ^ 2), 0.000999 / (1 - 0.999 ^ 2) -- Kingma and Ba
+    local want = 0.9 - 0.1 * moment / math.sqrt(variance)
+    local t = table_:totable()
+    local got = {t[1][16], t[2][1], t[4000][16], other:totable()[2]}
+    near({want, want, want, want}, got, 1e-6, 'moved')
+    assert.is_true(step:figure 'arena_bytes' < 4 * 4000 * 16 / 8) -- no gradient of the table
+  end)
+
   it('shows its state, which goes on counting', function()
     local w = to_parameter(noise(3))
     local opt = tk.optim.adam {lr = 0.1}
