@@ -56,7 +56,7 @@ end
 
 --- Triples nearer by a margin than those with another head or tail, relations on their hyperplanes,
 --- norms of at most 1: sums (knowledgable_recommendation.py:346-383). Triples are read from an end,
---- the other is sampled. zero_grad of PyTorch 0.3 leaves zeros (365), so Adam moves all on.
+--- the other is sampled. zero_grad of PyTorch 0.3 leaves zeros (365), so Adam moves all rows.
 function KTUP:kg_loss(batch)
   local from, to = self.entities:gather(batch.heads), self.entities:gather(batch.tails)
   local sampled, by = self.entities:gather(batch.negatives), self.base:gather(batch.relations)

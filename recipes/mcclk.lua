@@ -1,8 +1,7 @@
 --- MCCLK: users and items by the knowledge graph and by interactions, and items by what is alike;
---- these views are to agree. Lines are those of CCIIPLab/MCCLK's modules/MCCLK.py, whose
---- computation this is. There each step compares all entities with all; here each epoch does, in
---- blocks. Its evaluations leave out edges, too, and have means of AUC and F1 over batches of the
---- test set (main.py:84-104). Data without labels get sampled items with label 0.
+--- these views are to agree. Lines are those of CCIIPLab/MCCLK's modules/MCCLK.py, whose computation
+--- this is. Each step there compares all entities, here each epoch, in blocks; evaluations leave out
+--- edges, and are means over batches (main.py:84-104). Without labels items are sampled, as label 0.
 local tk = require 'tinykg'
 
 local MCCLK = tk.nn.class('MCCLK', tk.nn.Ranker)
@@ -88,6 +87,7 @@ function MCCLK:loss(batch)
   return tk.loss.bce(tk.dot(u, i), batch.labels, batch.weights) + contrast * self.o.ssl_weight
     + tk.loss.l2(u, i) * (self.o.l2 / u:size(1))
 end
+
 function MCCLK:explain(u, i) return tk.edges.gradient(self, {'kg', 'taken'}, u, i) end
 
 return tk.recipe{
