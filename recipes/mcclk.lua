@@ -1,7 +1,7 @@
 --- MCCLK: users and items by the knowledge graph and by interactions, and items by what is alike;
---- these views are to agree. Lines are those of CCIIPLab/MCCLK's modules/MCCLK.py, whose computation
---- this is. Each step there compares all entities, here each epoch, in blocks; evaluations leave out
---- edges, and are means over batches (main.py:84-104). Without labels items are sampled, as label 0.
+--- these views are to agree. Lines are those of CCIIPLab/MCCLK's modules/MCCLK.py, which this
+--- computes. There a step compares all entities, here an epoch, in blocks. Evaluations there leave
+--- out edges, and are means over batches (main.py:84-104). Without labels, items are sampled.
 local tk = require 'tinykg'
 
 local MCCLK = tk.nn.class('MCCLK', tk.nn.Ranker)

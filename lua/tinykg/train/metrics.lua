@@ -276,8 +276,8 @@ end
 
 local LISTED = 2 ^ 23 -- entries of lists in memory at once, 64 MiB, where 256 users have no more
 
--- Users of a block: those given, or, where `top` lists so many items, fewer: a multiple of 256, which
--- the CPU ranks together (TKG_RANKED_USERS), so that lists have the same bits.
+-- Users of a block: those given, or fewer where `top` lists many items. It is a multiple of 256,
+-- which the CPU ranks together (TKG_RANKED_USERS), so that lists have the same bits.
 local function users_at_once(o, k_max)
   if not o.top then return o.block end
   return math.min(o.block, 256 * math.max(1, math.floor(LISTED / k_max / 256)))
