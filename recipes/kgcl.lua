@@ -1,7 +1,7 @@
 --- KGCL: an item is its vector and what attention picks from its triples; LightGCN smooths all. Two
 --- views, without some triples and items whose triples say little, are to agree. Lines are those of
---- yuh-yang/KGCL-SIGIR22's code/, whose computation this is; an epoch there begins with triples,
---- takes any item of a row's user, and counts for patience from 25 (15 of amazon-book; main.py:82).
+--- yuh-yang/KGCL-SIGIR22's code/, whose computation this is; there, items of triples come in the
+--- data's order, and patience counts from epoch 25 (15 of amazon-book; main.py:82).
 local tk = require 'tinykg'
 
 local KGCL, recipe = tk.nn.class('KGCL', tk.nn.Ranker), nil
@@ -33,7 +33,7 @@ end
 
 --- Draws an epoch's views (contrast.py:90-135): triples by chance; items, with all that users took
 --- of them, by how alike they are by both draws of triples.
-function KGCL:begin_epoch()
+function KGCL:draw_views()
   local rows, known = {}, self.first.known
   for v, view in ipairs(self.views) do
     for _, old in pairs(view) do old:free() end
@@ -61,9 +61,8 @@ function KGCL:loss(batch)
   return (loss + alike * self.o.ssl_weight) * u:size(1) + l2 * (self.o.l2 / u:size(1))
 end
 
---- TransE: v + r is nearer to its tail than to one of another item; L2 (model.py:218-247). The
---- program draws again if that makes a triple; here it does not count if v has it by any relation.
---- zero_grad of torch 1.8.1 leaves zeros, so Adam moves users and the mixing layer on.
+--- TransE: v + r is nearer to its tail than to another item's that v has by no relation (there: not
+--- by r; model.py:218-247); L2. zero_grad of torch 1.8.1 leaves zeros: Adam moves users and mix on.
 function KGCL:kg_loss()
   local b = self.kg:sample_triples(self.kg_size, 'heads', {negatives = 'tails'})
   local v, r = self.items(b.heads), self.relations(b.relations)
@@ -74,10 +73,12 @@ function KGCL:kg_loss()
     + tk.loss.zero(self.row, self.users.weight, self.mix.weight, self.mix.bias)
 end
 
-function KGCL:phases() -- by one Adam (main.py:24, 62, 75)
+function KGCL:phases() -- triples, views, interactions; by one Adam (main.py:24, 56-75)
   local adam, steps = recipe.optimizer(self.o), self.kg_steps
-  return {{name = 'cf', loss = self.loss, optimizer = adam},
-    steps > 0 and {name = 'kg', loss = self.kg_loss, steps = steps, optimizer = adam} or nil}
+  local cf = {name = 'cf', loss = self.loss, optimizer = adam,
+              begin = function(model) tk.no_grad(model.draw_views, model) end}
+  if steps == 0 then return {cf} end
+  return {{name = 'kg', loss = self.kg_loss, steps = steps, optimizer = adam}, cf}
 end
 
 function KGCL:explain()
@@ -93,12 +94,11 @@ recipe = tk.recipe{
     {'dim', 64, 'size of embeddings'}, {'layers', 3, 'steps that they are spread'},
     {'neighbors', 10, 'triples of an item that attention sees, the first in the data'},
     {'dropout', 0.4, 'of items, entities and attention'}, {'kg_l2', 1e-3, 'l2 of triples'},
-    {'node_dropout', 0.2, 'share of interactions left out of a step'},
+    {'node_dropout', 0.2, 'share of interactions left out of a step'}, {'drop_last', true},
     {'kg_drop', 0.5, 'of triples, of a view'}, {'ui_drop', 0.1, 'of items, of a view'},
     {'ssl_weight', 0.1, 'weight of InfoNCE'}, {'temperature', 0.2, 'by which cosines are divided'},
-    {'l2', 1e-4, 'weight of 1/2 |embeddings|^2 of the batch'}, {'batch_size', 2048},
-    {'kg_batch_size', 4096, 'items per step, a triple of each'}, {'drop_last', true},
-    {'epochs', 1000}, {'patience', 5},
+    {'l2', 1e-4, "of 1/2 |the batch's embeddings|^2"}, {'batch_size', 2048}, {'epochs', 1000},
+    {'kg_batch_size', 4096, 'items per step'}, {'draw', 'resampled'}, {'patience', 5},
   },
   presets = {yelp2018 = {}, ['amazon-book'] = {ui_drop = 0.05}}, l2 = 'in loss',
   build = function(data, o)

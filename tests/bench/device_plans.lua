@@ -23,9 +23,9 @@ local function planned(device)
   local recipe = recipe_file.load('recipes/' .. name .. '.lua')
   local o = recipe:complete(options)
   local model = train.build(recipe, data, o)
-  if model.begin_epoch then tk.no_grad(model.begin_epoch, model, 1) end
-  local list = {}
-  for _, phase in ipairs(phases.of(recipe, model, data, o, {bits = bits})) do
+  local list, made = {}, phases.of(recipe, model, data, o, {bits = bits})
+  phases.begin(model, made, 1)
+  for _, phase in ipairs(made) do
     phase:plan()
     list[#list + 1] = {name = phase.name, arena = phase.step:figure('arena_bytes'),
                        traffic = phase.step:traffic()}

@@ -41,11 +41,13 @@ def train(name, folder, o, seed, epochs):
     return rows
 
 
-def ours(folder, seed):
-    """Returns the options of tinykg's run, and its epochs in the same form."""
+def ours(name, folder, seed):
+    """Returns the options of tinykg's run, and its epochs in the same form, the same part first."""
     run = shared.read_json(os.path.join(folder, 'curve-%d.json' % seed))
-    return run['options'], [dict({'epoch': e['epoch'], 'loss': e['loss']}, **(e.get('valid') or {}))
-                            for e in run['epochs']]
+    first = next(iter(getattr(shared.model_class(name), 'parts', ())), None)
+    return run['options'], [
+        dict({'epoch': e['epoch'], 'loss': e.get('losses', {}).get(first, e['loss'])},
+             **(e.get('valid') or {})) for e in run['epochs']]
 
 
 def both(name, data, folder, seed, epochs, settings):
@@ -54,7 +56,7 @@ def both(name, data, folder, seed, epochs, settings):
         shared.trainer('data', name, data, folder)
     if not os.path.exists(os.path.join(folder, 'curve-%d.json' % seed)):
         shared.trainer('curve', name, data, folder, seed, epochs, *settings)
-    options, mine = ours(folder, seed)
+    options, mine = ours(name, folder, seed)
     path = os.path.join(folder, 'program-%d.json' % seed)
     if not os.path.exists(path):
         rows = train(name, folder, options, seed, epochs)

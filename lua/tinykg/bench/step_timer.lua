@@ -15,9 +15,9 @@ function step_timer.trainer(path, options, data, bits)
   local o = recipe:complete(options)
   tk.seed(0)
   local model = train.build(recipe, data, o)
-  if model.begin_epoch then tk.no_grad(model.begin_epoch, model, 1) end
-  return {bits = bits, o = o, name = recipe.name, model = model,
-          phases = phases.of(recipe, model, data, o, {bits = bits})}
+  local list = phases.of(recipe, model, data, o, {bits = bits})
+  phases.begin(model, list, 1)
+  return {bits = bits, o = o, name = recipe.name, model = model, phases = list}
 end
 
 --- An endless iterator over the arguments of a phase's step.

@@ -441,8 +441,9 @@ end
 --- An iterator over one epoch of batches of a part, as tensors: { n, users, items [, labels] [,
 -- negatives] }. negatives = k samples k items per row that its user does not know (of labelled rows
 -- then only positives count). The next batch refills the tensors. Other options: size (1024),
--- shuffle (true), seed, epoch, split ('train'), drop_last, draw ('interactions': each once; 'users'
--- sampled with replacement, or 'distinct_users', none twice in a batch: one positive of each).
+-- shuffle (true), seed, epoch, split ('train'), drop_last, draw ('interactions': each once;
+-- 'resampled': the user of each once; 'users' sampled with replacement, or 'distinct_users', none
+-- twice in a batch: these with any one of the user's positives).
 ---@param options table?
 ---@return fun(): table?
 ---@return number count

@@ -181,7 +181,6 @@ end
 function Run:begin_epoch(epoch)
   local model = self.model
   if not model.begin_epoch then return end
-  self.began = true
   source_line.within(model.begin_epoch, step.no_grad, model.begin_epoch, model, epoch)
 end
 
@@ -190,7 +189,7 @@ local function begin_phase(self, phase)
   local at = self.at
   if not phase.begin or at.done > 0 or at.begun then return end
   at.beginning = true
-  source_line.within(phase.begin, phase.begin, self.model, at.epoch)
+  phase:begin_epoch(at.epoch)
   at.begun, at.draws, at.beginning = true, step.draws(), nil
 end
 
@@ -289,15 +288,14 @@ end
 function Run:steps() return phases.steps(self.phases) end
 
 --- Plans the steps of a resumed run, which may have seen only the small rest of an epoch, or none:
---- then they may need what begin_epoch makes, such as a graph, which no checkpoint has. Where they
---- do not, it is not called: test is to see what the run left.
+--- then they may need what an epoch begins with, such as a graph, which no checkpoint has. Where
+--- they do not, that is not made: test is to see what the run left.
 local function plan_resumed(self)
   local function plan()
     for _, phase in ipairs(self.phases) do phase:plan() end
   end
-  if self.began or not self.model.begin_epoch then return plan() end
   if pcall(plan) then return end
-  step.uncounted(self.begin_epoch, self, self.at.epoch - 1)
+  step.uncounted(phases.begin, self.model, self.phases, self.at.epoch - 1)
   plan()
 end
 

@@ -218,7 +218,19 @@ function phases.of(recipe, model, data, o, settings)
   return list
 end
 
+--- Does what an epoch of a model begins with, and each of its phases: for steps outside of a run.
+---@param model Module ---@param list Phase[] ---@param epoch integer
+function phases.begin(model, list, epoch)
+  if model.begin_epoch then step_of.no_grad(model.begin_epoch, model, epoch) end
+  for _, phase in ipairs(list) do phase:begin_epoch(epoch) end
+end
+
 -- ---- running one ----
+
+--- Calls its function `begin`, if it has one. ---@param epoch integer
+function Phase:begin_epoch(epoch)
+  if self.begin then source_line.within(self.begin, self.begin, self.model, epoch) end
+end
 
 local function check_loss(self, loss, epoch)
   if loss == loss and math.abs(loss) < math.huge then return end

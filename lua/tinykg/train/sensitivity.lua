@@ -61,9 +61,9 @@ end
 ---@return table<string, table<string, number>> c by phase and value
 return function(run, settings, progressed)
   local model, out = run.model:train(), {}
-  if model.begin_epoch then step_of.no_grad(model.begin_epoch, model, 2) end
   local list = phases.of(run.recipe, model, run.data, run.options,
                          {bits = BITS, rounding = settings.rounding})
+  phases.begin(model, list, 2)
   for _, phase in ipairs(list) do
     out[phase.name] = of_phase(phase, model, settings.batches, progressed)
   end

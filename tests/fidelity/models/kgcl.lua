@@ -9,7 +9,7 @@ return {
               drop_last = false},
   curve = {eval_every = 1},
   constants = function(model, data)
-    tk.no_grad(model.begin_epoch, model)
+    tk.no_grad(model.draw_views, model)
     local g, t, c = data.graph, data.train, {}
     for v, view in ipairs(model.views) do
       c['mask.' .. v], c['scale.' .. v] = view.mask, view.scale

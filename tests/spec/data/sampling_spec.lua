@@ -146,6 +146,17 @@ describe('sampled users', function()
     end)
   end
 
+  it('come as often as they have positives, each of these equally often: resampled', function()
+    local users, items = tally('resampled', 16)
+    assert.is_nil(users[4])
+    for _, u in ipairs(WITH_ITEMS) do
+      assert.equal(600 * 3 * u, users[u])
+      local own = {}
+      for k = 1, 3 * u do own[k] = 100 * u + k end
+      uniform(items, own, 'item of user ' .. u)
+    end
+  end)
+
   it('are independent of each other, with replacement', function()
     local part, pairs_, keys = plain_part(), {}, {}
     for epoch = 1, 800 do
@@ -196,6 +207,7 @@ describe('sampled users', function()
     assert.same({16, 16, 16, 3}, sizes('users', 16))
     assert.same({16, 16, 16}, sizes('users', 16, true))
     assert.same({17, 17, 17}, sizes('users', 17))
+    assert.same({16, 16, 16, 3}, sizes('resampled', 16)) -- KGCL: as many as interactions
     -- KGAT-pytorch, CKE: n // size + 1, all of them whole
     assert.same({16, 16, 16, 16}, sizes('distinct_users', 16))
     assert.same({17, 17, 17, 17}, sizes('distinct_users', 17))
@@ -206,7 +218,7 @@ describe('sampled users', function()
 
   it('depend on seed, epoch and place: an epoch is resumed anywhere', function()
     local part = plain_part()
-    for _, draw in ipairs{'users', 'distinct_users'} do
+    for _, draw in ipairs{'resampled', 'users', 'distinct_users'} do
       local function rows(more)
         local o = {draw = draw, size = 4, seed = 3, epoch = 2}
         return (drawn(part, fixtures.merged(o, more)))
@@ -230,7 +242,7 @@ describe('sampled users', function()
     end
     assert.matches('draw=users: .*have labels: take draw=interactions', says{draw = 'users'})
     assert.matches('draw=distinct_users: .*have labels', says{draw = 'distinct_users'})
-    assert.matches('draw all: interactions, users or distinct_users', says{draw = 'all'})
+    assert.matches('draw all: interactions, resampled, users or distinct_users', says{draw = 'all'})
     assert.matches('draw=users: .*shuffle', says{draw = 'users', shuffle = false, negatives = 1})
     for batch in labelled:batches{draw = 'users', size = 8, negatives = 2} do
       for i = 0, batch.n - 1 do assert.equal(1, batch.users:values()[i]) end -- who has positives
@@ -258,7 +270,7 @@ describe('a recipe that samples users', function()
                   'option draw=distinct_users: .*have labels')
     shell.refuses(begin .. '--set draw=users --out ' .. dir .. '/asked', 1, 'option draw=users')
     shell.refuses(begin .. '--set draw=some --out ' .. dir .. '/asked', 2,
-                  'option draw: some is not interactions, users or distinct_users')
+                  'option draw: some is not interactions, resampled, users or distinct_users')
   end)
 
   it('samples as its program does, and each can sample as the others', function()

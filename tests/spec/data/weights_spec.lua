@@ -110,7 +110,7 @@ describe('weights in batches', function()
   it('are shares of their mean, however batches are drawn', function()
     local data = load()
     local want = {[0] = {[0] = 5 / 2, [1] = 1 / 2}, {[0] = 1, [2] = 0}}
-    for _, draw in ipairs{'interactions', 'users', 'distinct_users'} do
+    for _, draw in ipairs{'interactions', 'resampled', 'users', 'distinct_users'} do
       for batch in data:batches{size = 2, draw = draw} do
         local users, items, weights = batch.users:values(), batch.items:values(),
           batch.weights:values()

@@ -89,10 +89,10 @@ local function completed(options)
     fail('size %s: a positive integer', tostring(o.size))
   end
   if not sampling.KINDS[o.draw] then
-    fail('draw %s: interactions, users or distinct_users', tostring(o.draw))
+    fail('draw %s: interactions, resampled, users or distinct_users', tostring(o.draw))
   end
   if o.draw ~= 'interactions' and o.shuffle == false then
-    fail('draw=%s: users are drawn in no order that shuffle=false could keep', o.draw)
+    fail('draw=%s: positives are drawn, in no order that shuffle=false could keep', o.draw)
   end
   return o
 end
@@ -112,8 +112,8 @@ end
 ---@param part table rows: users, items, labels, weights
 ---@param options {size: number, shuffle: boolean?, seed: number?, epoch: number?, task: string?,
 ---  draw: string?, drop_last: boolean?, skip: integer?} shuffled unless shuffle is false; task
----  'ranking' takes only positives; draw: 'interactions' (each once), 'users' or 'distinct_users'
----  (loader/sampling.lua); skip: leaves out so many batches, to resume an epoch
+---  'ranking' takes only positives; draw: 'interactions' (each once), or 'resampled', 'users' or
+---  'distinct_users' (loader/sampling.lua); skip: leaves out so many batches, to resume an epoch
 ---@return fun(): table?
 ---@return number count how many batches there are
 function batches.iterate(part, options)

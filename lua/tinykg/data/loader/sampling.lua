@@ -9,7 +9,7 @@ local rows = require 'tinykg.data.rows'
 local sampling = {}
 
 --- The values of option `draw`.
-sampling.KINDS = { interactions = true, users = true, distinct_users = true }
+sampling.KINDS = { interactions = true, resampled = true, users = true, distinct_users = true }
 
 local STREAM = 0x44524157
 local words = ffi.new 'uint32_t[4]'
@@ -34,16 +34,17 @@ end
 
 local found = setmetatable({}, { __mode = 'k' })
 
--- The positives of a part by user: { n, users with any, count of these, offsets, items [, weights,
--- as shares of their mean] }. Made once.
+-- The positives of a part by user: { n, users with any, count of these, owners: the user of each
+-- positive, offsets, items [, weights, as shares of their mean] }. Made once.
 local function taken(part)
   if found[part] then return found[part] end
   local positives, most = rows.positives(part), 0
   for i = 0, positives.n - 1 do most = math.max(most, positives.users[i] + 1) end
   local csr = rows.csr(positives, most)
   local users, count = arrays.filled_rows(csr.offsets, most)
-  found[part] = { n = csr.n, users = users, count = count, offsets = csr.offsets,
-    items = csr.items, weights = positives.weights and shares_of_mean(positives.weights, csr) }
+  found[part] = { n = csr.n, users = users, count = count, owners = positives.users,
+    offsets = csr.offsets, items = csr.items,
+    weights = positives.weights and shares_of_mean(positives.weights, csr) }
   return found[part]
 end
 
@@ -80,6 +81,22 @@ local function fill_distinct(batch, first, of, order, swapped, options)
     put(batch, i, of, order[i])
   end
   for i = batch.n - 1, 0, -1 do order[i], order[swapped[i]] = order[swapped[i]], order[i] end
+end
+
+--- The user of each interaction once per epoch, in an order that depends on seed and epoch, with
+-- any of that user's positives (KGCL-SIGIR22 code/dataloader.py:498-507).
+---@param part table rows of a data set
+---@param options {size: number, seed: number?, epoch: number?}
+---@return table source as sampling.users
+function sampling.resampled(part, options)
+  local of = taken(part)
+  local order = arrays.permutation(of.n, options.seed or 0, options.epoch or 0, STREAM)
+  return { n = of.n, size = math.min(options.size, of.n), fill = function(batch, first)
+    for i = 0, batch.n - 1 do
+      draw_words(options, first + i)
+      put(batch, i, of, of.owners[order[first + i]])
+    end
+  end }
 end
 
 --- No user twice in a batch; n // size + 1 full batches per epoch (KGAT-pytorch

@@ -8,7 +8,6 @@ local gpu_memory = require 'tinykg.engine.gpu_memory'
 local phases = require 'tinykg.train.phases'
 local progress = require 'tinykg.base.progress'
 local runtime = require 'tinykg.engine.runtime'
-local source_line = require 'tinykg.base.source_line'
 local tables = require 'tinykg.base.tables'
 local train = require 'tinykg.train'
 
@@ -43,7 +42,7 @@ end
 local function rehearse_epoch(run, epoch)
   run:begin_epoch(epoch)
   for _, phase in ipairs(run.phases) do
-    if phase.begin then source_line.within(phase.begin, phase.begin, run.model, epoch) end
+    phase:begin_epoch(epoch)
     phase:epoch{epoch = epoch, done = 0, total = 0}
     if phase.count <= (run.settings.most_steps or math.huge) then phase:last(epoch) end
   end
