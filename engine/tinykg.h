@@ -245,6 +245,8 @@ void tkg_philox(uint64_t seed, uint64_t block, uint32_t step, uint32_t stream, u
 
 /* ---- ranking by products of rows ---- */
 
+enum { TKG_RANKED_USERS = 256 }; /* that the CPU ranks together */
+
 /* Whether tkg_rank works on the engine's device. */
 int tkg_ranks(const tkg_engine *engine);
 /* Lists for each of n users the k best items, as tkg_metrics_topk does, without a matrix of all
@@ -252,7 +254,8 @@ int tkg_ranks(const tkg_engine *engine);
  * items[p], of as many columns, of 32 or 16 bits; the first item_count rows are ranked. User i has
  * row rows[i] in each table, and the known items of user ids[i], which ascend (both NULL: none).
  * top and top_scores are [n, k]. TKG_E_ARGUMENT for a NaN, TKG_E_RANGE for rows and known items
- * that are not there, TKG_E_SHAPE, TKG_E_MEMORY, TKG_E_UNSUPPORTED. */
+ * that are not there, TKG_E_SHAPE, TKG_E_MEMORY, TKG_E_UNSUPPORTED. Lists of users in several
+ * calls are the same bits if all but the last call get a multiple of TKG_RANKED_USERS. */
 int tkg_rank(tkg_engine *engine, const tkg_tensor *const *users, const tkg_tensor *const *items,
              int parts, int64_t item_count, const int32_t *rows, const int32_t *ids, int64_t n,
              const int32_t *known_offsets, const int32_t *known_items, int k, int32_t *top,
@@ -307,8 +310,8 @@ int64_t tkg_tape_print(const tkg_tape *tape, char *text, int64_t size);
 /* kind: "sgd", "adam", "adamw" or "adagrad". Options: lr beta1 beta2 eps eps_hat weight_decay
  * momentum decay_rank clip (most that the norm of all gradients together may be; 0 or more than any
  * float: any norm) bits (of Adam's state, 32 or 8), t (updates made); a kind ignores those it has
- * no use for. TKG_E_ARGUMENT for another name, a value that is not >= 0, or a clip between 0 and
- * the least float. */
+ * no use for. TKG_E_ARGUMENT for another name, a value that is not >= 0 and finite, a beta from 1
+ * on, a t that is not whole, or a clip between 0 and the least float. */
 int tkg_optimizer_create(tkg_engine *engine, const char *kind, tkg_optimizer **out);
 void tkg_optimizer_release(tkg_optimizer *optimizer);
 int tkg_optimizer_set(tkg_optimizer *optimizer, const char *option, double value);

@@ -8,6 +8,7 @@
 #include "optimizer.h"
 
 #include <float.h>
+#include <math.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -106,14 +107,25 @@ static int check_clip(double value) {
                    (double)FLT_MIN);
 }
 
+/* Whether an option at this place may have the value. */
+static int check_value(const tkg_optimizer *o, const double *at, const char *name, double value) {
+  if (!(value >= 0)) return tkg__fail(TKG_E_ARGUMENT, "%s: %g is not a number >= 0", name, value);
+  if (at == &o->clip) return check_clip(value);
+  if (isinf(value)) return tkg__fail(TKG_E_ARGUMENT, "%s: %g is not finite", name, value);
+  if ((at == &o->beta1 || at == &o->beta2) && value >= 1)
+    return tkg__fail(TKG_E_ARGUMENT, "%s: %g is not below 1", name, value);
+  if (at == &o->t && value != floor(value))
+    return tkg__fail(TKG_E_ARGUMENT, "%s: %g updates are no whole number", name, value);
+  if (at == &o->bits || at == &o->rowwise || at == &o->lazy)
+    return check_format(o, name, *at, value);
+  return TKG_OK;
+}
+
 int tkg_optimizer_set(tkg_optimizer *o, const char *name, double value) {
   TKG__NEEDS(o && name, TKG_E_ARGUMENT);
   double *at = option(o, name);
   if (!at) return tkg__fail(TKG_E_ARGUMENT, "an optimizer has no option '%s'", name);
-  if (!(value >= 0)) return tkg__fail(TKG_E_ARGUMENT, "%s: %g is not a number >= 0", name, value);
-  const bool format = at == &o->bits || at == &o->rowwise || at == &o->lazy;
-  int status = format ? check_format(o, name, *at, value) : TKG_OK;
-  if (at == &o->clip) status = check_clip(value);
+  const int status = check_value(o, at, name, value);
   if (!status) *at = value;
   return status;
 }

@@ -3,11 +3,10 @@
 #define TKG_CPU_RANK_H
 
 #include "base/ranking.h"
-
-enum { TKG_RANKED_USERS = 256 }; /* of a block */
+#include "tinykg.h"
 
 typedef struct tkg__rank_kernel {
-  /* Bytes that a block of users takes. */
+  /* Bytes that a block of TKG_RANKED_USERS takes. */
   int64_t (*bytes)(const tkg_ranking *r);
   /* Ranks all items for a block of users, the first of them user `first` of r, in that memory. A
    * status. */

@@ -141,13 +141,7 @@ arguments.class(Optimizer, 'Optimizer', 'an optimizer of tk.optim', methods)
 
 local function set_betas(c, kind, betas)
   if type(betas) ~= 'table' then runtime.fail('optim.%s: betas are {beta1, beta2}', kind) end
-  for k = 1, 2 do
-    local beta = betas[k]
-    if type(beta) ~= 'number' or not (beta >= 0 and beta < 1) then
-      runtime.fail('optim.%s: beta%d is %s, expected a number in [0, 1)', kind, k, tostring(beta))
-    end
-    set(c, kind, 'beta' .. k, beta)
-  end
+  for k = 1, 2 do set(c, kind, 'beta' .. k, betas[k]) end
 end
 
 --- `allowed`: names of the options, separated by spaces.

@@ -8,6 +8,7 @@ local interrupt = require 'tinykg.repl.interrupt'
 local EINTR = require('posix.errno').EINTR
 local poll = require('posix.poll').rpoll
 local posix = require 'tinykg.base.posix'
+local utf8 = require 'tinykg.base.utf8'
 
 local line_reader = {}
 
@@ -17,11 +18,19 @@ local function note(text) io.stderr:write('tinykg: ', text, '\n') end
 
 -- ---- a pipe ----
 
-local pipe = {}
-pipe.__index = pipe
-function pipe.read()
+local function next_line()
   local line = io.read('*l')
   return line, line == nil and 'end' or nil
+end
+
+local pipe = {}
+pipe.__index = pipe
+
+function pipe:read()
+  local line, why = next_line()
+  if line and not self.begun then line = utf8.unmarked(line) end
+  self.begun = true
+  return line, why
 end
 
 -- ---- a terminal ----
@@ -46,7 +55,7 @@ function plain.read(_, prompt)
     io.write('\n')
     return nil, 'interrupted'
   end
-  return pipe.read()
+  return next_line()
 end
 
 local edited = {}

@@ -162,6 +162,7 @@ end
 function store.load(path)
   local result, more = store.read(path)
   if result == nil then fail('%s', more) end
+  if more == nil then return result end -- at the prompt, which shows each result
   return result, more
 end
 

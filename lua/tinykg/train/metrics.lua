@@ -274,13 +274,14 @@ local function tell_each(o, users, count, k_max, top)
   end
 end
 
-local LISTED = 2 ^ 23 -- entries of lists in memory at once, 64 MiB, where 256 users have no more
+local LISTED = 2 ^ 23 -- entries of lists in memory at once, 64 MiB, or those of one block of users
 
--- Users of a block: those given, or fewer where `top` lists many items. It is a multiple of 256,
--- which the CPU ranks together (TKG_RANKED_USERS), so that lists have the same bits.
+-- Users of a block: those given, or fewer where `top` lists many items: a multiple of those that
+-- the CPU ranks together, so that lists have the same bits.
 local function users_at_once(o, k_max)
   if not o.top then return o.block end
-  return math.min(o.block, 256 * math.max(1, math.floor(LISTED / k_max / 256)))
+  local together = lib.TKG_RANKED_USERS
+  return math.min(o.block, together * math.max(1, math.floor(LISTED / k_max / together)))
 end
 
 local GATHERED = 2 ^ 20 -- entries of lists that a rank makes between two exchanges, about

@@ -123,8 +123,6 @@ end
 --- Users that are ranked by their rows between two looks at Ctrl-C.
 scoring.RANKED = 4096
 
-local CPU_BLOCK = 256 -- users that the CPU's kernel ranks together: TKG_RANKED_USERS
-
 --- The number of ranks that there are, or that are planned for.
 local function rank_count()
   return math.max(ranks.size(), C.tkg_engine_planned_ranks(runtime.engine))
@@ -138,8 +136,8 @@ function scoring.ranked_at_once(n)
   if size == 1 or ffi.string(C.tkg_engine_device(runtime.engine)) ~= 'cpu' then
     return scoring.RANKED
   end
-  local blocks = math.ceil(n / CPU_BLOCK)
-  return math.min(scoring.RANKED, CPU_BLOCK * math.max(1, math.ceil(blocks / size)))
+  local blocks = math.ceil(n / C.TKG_RANKED_USERS)
+  return math.min(scoring.RANKED, C.TKG_RANKED_USERS * math.max(1, math.ceil(blocks / size)))
 end
 
 --- Pointers to the tensors of a list.

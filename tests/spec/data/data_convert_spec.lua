@@ -206,6 +206,14 @@ describe('data convert', function()
       'cy\ta, or "b"\t1\t14\n', text(to, 'new.inter'))
   end)
 
+  it('reads a whole RecBole set in a folder that is called as a part', function()
+    local to = fixtures.dir {} .. '/new.train'
+    shell.prints(('data convert %s %s --to recbole --whole'):format(set_dir 'plain', to))
+    local whole = data.load(to)
+    assert.equal('new.train', whole.name)
+    assert.equal(5, whole.train.n + whole.valid.n + whole.test.n)
+  end)
+
   it('writes plain files, and items and users where they say more', function()
     local to = convert(set_dir 'plain', 'plain')
     assert.same({ 'interactions.csv', 'kg.csv' }, fixtures.names(to))

@@ -124,6 +124,17 @@ describe('the C API', function()
     assert.equal(0, C.tkg_tensor_fill(ids, -2 ^ 31))
   end)
 
+  it('refuses options of an optimizer that no update could use', function()
+    local adam = new('optimizer', C.tkg_optimizer_create, engine, 'adam')
+    local function set(name, value) return C.tkg_optimizer_set(adam, name, value) end
+    says('beta1: 2 is not below 1', set('beta1', 2))
+    says('beta2: 1 is not below 1', set('beta2', 1))
+    says('t: 1.5 updates are no whole number', set('t', 1.5))
+    says('lr: inf is not finite', set('lr', math.huge))
+    assert.equal(0, set('clip', math.huge)) -- any norm
+    assert.equal(0, set('t', 3))
+  end)
+
   it('says which parameter is NULL', function()
     local adam = new('optimizer', C.tkg_optimizer_create, engine, 'adam')
     says('update: parameter 2 is NULL',

@@ -20,6 +20,12 @@ describe('a pipe into tinykg', function()
     assert.equal(0, status)
   end)
 
+  it('may begin with a byte order mark', function()
+    local status, out = piped{'\239\187\1911 + 1', '2'}
+    assert.equal('2\n2\n', out)
+    assert.equal(0, status)
+  end)
+
   it('shows what statements return, each value', function()
     local status, out, err = piped{'return 3, 4', 'return 3', '_', 'local a = 5 return a, a + 1',
                                    'return nil, true', 'return', 'local b = 7', 'b',

@@ -113,6 +113,7 @@ describe('round trips', function()
     ids:write(values)
     tk.save(dir .. '/x.npy', big)
     assert_same(big, tk.load(dir .. '/x.npy'))
+    assert.equal(1, select('#', tk.load(dir .. '/x.npy'))) -- the prompt shows each result
     for _, ending in ipairs { 'npz', 'safetensors' } do
       tk.save(dir .. '/x.' .. ending, { big = big, ids = ids })
       local back = tk.load(dir .. '/x.' .. ending)

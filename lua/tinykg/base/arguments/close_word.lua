@@ -27,12 +27,12 @@ function close_word.distance(a, b, most)
   return last[#b] <= most and last[#b] or nil
 end
 
-local MOST = 2 -- letters that may be wrong
+local MOST = 2 -- letters that may be wrong, but no more than half of a word
 
 --- How far a word is from another; nil: too far. The beginning of a word, of three letters or more,
 --- stands for it like a misspelling of two.
 local function apart(text, word)
-  local d = close_word.distance(text, word, math.min(MOST, #text - 1))
+  local d = close_word.distance(text, word, math.min(MOST, math.floor(#text / 2)))
   if not d and #text >= 3 and word:sub(1, #text) == text then d = MOST end
   return d
 end

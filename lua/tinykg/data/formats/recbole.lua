@@ -161,18 +161,21 @@ local function read_triples(path, options, tokens, relations, raw)
   return files.triples(read, at.head_id, at.relation_id, at.tail_id, at.triple_weight)
 end
 
--- X of a file X.inter, or X.train.inter.
-local function stem_of_file(dir, stem)
+-- X of a file X.inter, or X.train.inter. In a folder x.train, x.train.inter is a whole set unless
+-- other parts of x are there.
+local function stem_of_file(dir, stem, folder)
   local base = stem:match('^(.+)%.train$') or stem:match('^(.+)%.valid$')
     or stem:match('^(.+)%.test$')
-  return base and files.find(dir, base .. '.train.inter') and base or stem
+  local function has(part) return base and files.find(dir, base .. part) end
+  if not has '.train.inter' then return stem end
+  return stem == folder and not has '.valid.inter' and not has '.test.inter' and stem or base
 end
 
 -- X of X.inter: the folder's name, or the only one there is.
 local function stem_of(dir)
   local folder = files.basename(dir)
   local stems = tables.unique(tables.map(files.with_ending(dir, '.inter'), function(name)
-    return stem_of_file(dir, name)
+    return stem_of_file(dir, name, folder)
   end))
   if tables.any(stems, function(stem) return stem == folder end) then return folder end
   if #stems == 0 then error(('%s/*.inter: no such file'):format(dir), 0) end
