@@ -5,6 +5,7 @@
 #include "link.h"
 #include "op.h"
 #include "ranking.h"
+#include "tinykg.h"
 
 /* What is the same for all nodes of one run. */
 typedef struct tkg_run_context {
@@ -36,7 +37,13 @@ typedef struct tkg_call {
   int phase; /* of a kernel that runs in several, one after the other */
   const tkg_run_context *context;
   const char *where; /* the recipe's line, or NULL; valid until finish, or as long as the capture */
+  const char *ids_line; /* likewise the line that gave it its ids; NULL: the same */
 } tkg_call;
+
+/* The line to put before the message of a call that failed: of bad ids that which gave them. */
+static inline const char *tkg__line_of(const tkg_call *call, int status) {
+  return status == TKG_E_RANGE && call->ids_line ? call->ids_line : call->where;
+}
 
 /* A node of a group that runs in tiles (tile.c). Of what lives in a tile only, `data` and `out` are
  * offsets in a tile's memory, where its rows follow each other. */

@@ -9,6 +9,7 @@
 #include "fp32_peak.h"
 #include "fuse_gather.h"
 #include "fuse_widen.h"
+#include "ids_lines.h"
 #include "neighborhood.h"
 #include "plan.h"
 #include "prune_rows.h"
@@ -164,6 +165,7 @@ int tkg__compile(const tkg_tape *tape, const tkg_request *request, const tkg_pol
   p->in_place = policy->in_place || tkg__forward_only(p);
   p->checked = policy->check;
   if (!status) status = tkg__plan(p);
+  if (!status) status = tkg__ids_lines(p, tape);
   if (!status) unbind(p);
   return status;
 }
@@ -179,4 +181,5 @@ void tkg__program_free(tkg_program *p) {
   free(p->offset);
   free(p->groups);
   free(p->in_tile);
+  free((void *)p->ids_line);
 }

@@ -87,7 +87,8 @@ typedef struct tkg_program {
   bool checked; /* each value exists as a whole; all gradients exist before the first update */
   tkg_group *groups;
   int group_count;
-  int32_t *group_of; /* of a node; -1: it runs alone */
+  int32_t *group_of;     /* of a node; -1: it runs alone */
+  const char **ids_line; /* line that gave it its ids, if not its own (ids_lines.c); or NULL */
   bool *in_tile;  /* the value exists one tile at a time; its offset is in the memory of the tile */
   int32_t *slice; /* of a sum over edges: columns that it makes at a time, so that it can be written
                      over what it reads (sums_in_place.c); 0: all */

@@ -117,7 +117,7 @@ static tkg_call call_of(const run *r, int i) {
   const tkg_program *p = r->p;
   const tkg_node *n = &p->tape->nodes[i];
   tkg_call call = {.node = n, .out = address(r, i), .slice = p->slice[i], .context = &r->context};
-  call.where = p->tape->side[i].where;
+  call.where = p->tape->side[i].where, call.ids_line = p->ids_line ? p->ids_line[i] : NULL;
   for (int k = 0; k < n->inputs; k++) {
     call.in[k] = &p->tape->nodes[n->in[k]];
     call.data[k] = address(r, n->in[k]);
@@ -128,9 +128,9 @@ static tkg_call call_of(const run *r, int i) {
   return call;
 }
 
-/* Puts the line of node i before a message, unless that is another rank's, with its own line. */
-static int at_line(const run *r, int i, int status) {
-  const char *where = r->p->tape->side[i].where;
+/* Puts the line of a call before a message, unless that is another rank's, with its own line. */
+static int at_line(const tkg_call *call, int status) {
+  const char *where = tkg__line_of(call, status);
   return status && where && status != TKG_E_RANKS ? tkg__fail_at(status, "%s", where) : status;
 }
 
@@ -144,7 +144,7 @@ static int check_value(const run *r, int i) {
     if (p->tape->nodes[p->storage[n->in[k]]].op == TKG_OP_LEAF) leaves |= 1U << k;
   tkg_call call = call_of(r, i);
   int status = tkg__check_finite(r->step->engine->backend, &call, leaves, i >= p->forward);
-  return at_line(r, i, status);
+  return at_line(&call, status);
 }
 
 /* Completes a sum over rows of ranks. */
@@ -165,7 +165,7 @@ static int run_node(const run *r, int i) {
     status = keep_message(r, engine->profile ? tkg__profile_call(engine, &call)
                                              : engine->backend->run(&call));
   if (!status) status = add_parts(r, i);
-  return status ? at_line(r, i, status) : check_value(r, i);
+  return status ? at_line(&call, status) : check_value(r, i);
 }
 
 /* The call of a node in a group; for values that exist one tile at a time, `data` and `out` are

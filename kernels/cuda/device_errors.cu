@@ -48,7 +48,7 @@ const unsigned *tkg__run_failed(void) { return errors.failed; }
 
 static tkg_error_slot claim_slot(const tkg_call *c, slot s) {
   if (!s.op) s.op = tkg__ops[c->node->op].name;
-  s.where = c->where;
+  s.where = tkg__line_of(c, TKG_E_RANGE);
   /* No step has so many launches; if one had, the last slot would stand for several. */
   const int at = errors.used < SLOTS ? errors.used++ : SLOTS - 1;
   errors.slots[at] = s;

@@ -268,10 +268,10 @@ static int run_chunk(const tkg_tile_call *calls, int n, const tkg_tiling *t, int
   for (int64_t first = begin; first < end; first += t->tile) {
     int64_t last = first + t->tile < end ? first + t->tile : end;
     for (int i = 0; i < n; i++) {
-      const char *where = calls[i].call.where;
       const double began = seconds ? omp_get_wtime() : 0;
       int status = run_in_tile(&calls[i], memory, chunk, first, last, first == begin);
       if (seconds) seconds[i] += omp_get_wtime() - began;
+      const char *where = tkg__line_of(&calls[i].call, status);
       if (status) return where ? tkg__fail_at(status, "%s", where) : status;
     }
   }

@@ -177,6 +177,27 @@ describe('rows', function()
     close(whole, want, 'forward')
   end)
 
+  it('that are none are told at the line that asked for them', function()
+    local ids = tk.ids{3, 90}
+    local function line() return debug.getinfo(2, 'l').currentline end
+    for name, layer in pairs{sum = function() return graph:aggregate(X) end,
+                             rows = function() return (X * Y):tanh() end,
+                             drop = function() return (X * 2):dropout(.5) end} do
+      local asked
+      local function loss()
+        local h = layer()
+        local y = tk.cat({X, X}, 1):gather(ids) -- of 100 rows
+        y = y + h:gather(ids) asked = line()
+        return (y * y):sum()
+      end
+      local want = 'prune_rows_spec.lua:%d: [%%a_]+: id 90 at position 1 is outside 0..49'
+      local _, message = pcall(tk.step(loss))
+      assert.matches(want:format(asked), message, name)
+      _, message = pcall(function() return tk.no_grad(loss):item() end)
+      assert.matches(want:format(asked), message, name)
+    end
+  end)
+
   it('have the same mean gradient at 2 bits', function()
     local function chain() return (graph:aggregate(X:matmul(W):tanh()) + B):gather(IDS) end
     run(chain, true)
