@@ -16,13 +16,16 @@ local study_folders = {}
 ---@field set string[] 'key=value' ---@field data_set string[] likewise
 ---@field data string a folder ---@field bits string ---@field seed string
 
-local recipes = {}
+local recipes, texts = {}, {}
 
---- A recipe, loaded once.
+--- A recipe and its text, loaded once.
 local function recipe_of(name)
-  recipes[name] = recipes[name] or recipe_file.load(name)
-  return recipes[name]
+  if not recipes[name] then recipes[name], texts[name] = recipe_file.load(name) end
+  return recipes[name], texts[name]
 end
+
+--- A recipe's text without comments, all blanks alike: two with the same compute the same.
+local function code_of(text) return (text:gsub('%-%-[^\n]*', ''):gsub('%s+', ' ')) end
 
 local fingerprints = {}
 
@@ -49,7 +52,10 @@ end
 --- Says why a finished run is not the one that is asked for, as a clause, or nil. Raises one line
 --- for settings that the recipe does not take, and for files that cannot be read.
 local function difference(path, run, summary)
-  local was, recipe = folder.config(path), recipe_of(run.recipe)
+  local was, recipe, text = folder.config(path), recipe_of(run.recipe)
+  if code_of(folder.text(path, 'recipe.lua') or text) ~= code_of(text) then
+    return ('its recipe.lua is not %s as it is now'):format(run.recipe)
+  end
   local data_options = tables.merged({seed = 0}, options.of_data(run.data_set))
   local asked = recipe:complete(options.pairs(run.set, '--set'))
   take_files(asked, was, run.files)

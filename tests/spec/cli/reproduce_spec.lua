@@ -133,6 +133,18 @@ describe('a study', function()
     assert.equal(before, gives(command ''))
   end)
 
+  it('shows no run of a recipe that computes something else now', function()
+    gives(command '')
+    local path = out .. '/a-32-1/recipe.lua'
+    local text = fixtures.bytes(path)
+    fixtures.write(path, '-- a remark\n' .. text)
+    gives(command '--plan', '^small: 8 runs, 0 missing')
+    fixtures.write(path, (text:gsub('\nreturn ', '\nlocal more = 1\nreturn ', 1)))
+    gives(command '--plan', '^small: 8 runs, 1 missing[^\n]*\n1 of them in folders of other runs'
+            .. '[^\n]*: its recipe.lua is not bpr%-mf as it is now\n')
+    fixtures.write(path, text)
+  end)
+
   it('has a folder of its own for another data set', function()
     local home = lfs.currentdir()
     local run = ('%s/tinykg %s --only a --bits 32 --seeds 1 --plan --data '):format(home, file)
