@@ -35,7 +35,7 @@ local MISTAKES = {
    'optim.adam: options.lr is a string, expected a number'},
   {function() return (tk.optim.adam{betas = 0.9}) end,
    'optim.adam: options.betas is 0.9, expected a list'},
-  {function() return (tk.optim.adam{betas = {0.9, 2}}) end, 'optim.adam: beta2 is 2'},
+  {function() return (tk.optim.adam{betas = {0.9, 2}}) end, 'beta2: 2 is not below 1'},
   {function() tk.optim.adam().lr = 'x' end, 'optim.adam: lr is a string, expected a number'},
   {function() return (tk.step(function() end, {bits = '2'})) end, 'step: bits is a string'},
   {function() return (tk.step(function() end, 2)) end, 'step: options is 2, expected a table'},
