@@ -296,6 +296,8 @@ int tkg_triples_unique(int64_t n, int32_t *heads, int32_t *relations, int32_t *t
   int64_t bad = 0;
   if (n < 0 || n > INT32_MAX)
     return tkg__fail(TKG_E_RANGE, "%lld triples: at most 2^31 - 1", (long long)n);
+  *kept = 0;
+  if (n == 0) return TKG_OK;
   for (int k = 0; k < 3; k++) {
     top[k] = largest(n, ids[k], &bad);
     if (top[k] < 0)
@@ -304,7 +306,6 @@ int tkg_triples_unique(int64_t n, int32_t *heads, int32_t *relations, int32_t *t
   }
   char *keep = malloc((size_t)n + 1);
   int good = keep && mark_first(n, heads, relations, tails, top[0], keep);
-  *kept = 0;
   for (int64_t i = 0; good && i < n; i++) {
     if (!keep[i]) continue;
     for (int k = 0; k < 3; k++) ids[k][*kept] = ids[k][i];
